@@ -630,6 +630,32 @@ def curate() -> str:
     return "\n".join(lines)
 
 
+def explain() -> str:
+    """Explainers: processor seconds a row, faithfulness, and the planted patch."""
+    lines = [
+        (
+            "| explained | processor seconds a row | gain over random orders, log odds | held-out"
+            " rows | verdict | rank correlation by other draws |"
+        ),
+        "|---|---|---|---|---|---|",
+    ]
+    rows = record.latest("explain", "cell").values()
+    for row in rows:
+        if "explainer" in row:
+            gain = "{:.2f} ({:.2f} to {:.2f})".format(*row["gain"])
+            what = f"{row['explainer']}{' of ' + row['field'] if row['field'] else ''}"
+            stable = "" if row["stability"] is None else f"{row['stability']:.2f}"
+            lines.append(
+                f"| {what} | {row['processor_s']:.2f} | {gain} | {row['n']} | {row['verdict']} |"
+                f" {stable} |"
+            )
+    lines += ["", "| planted patch, image encoder | rows | found in |", "|---|---|---|"]
+    for row in rows:
+        if "encoder" in row:
+            lines.append(f"| {row['encoder']} | {row['rows']} | {100 * row['found_share']:.0f} % |")
+    return "\n".join(lines)
+
+
 def verdict() -> str:
     """Heads of a whole study, together and one at a time."""
     lines = [
@@ -668,6 +694,7 @@ SHOWN = (
     curate,
     demo,
     embedding,
+    explain,
     fit_cost,
     found_again,
     fusion,
