@@ -17,6 +17,7 @@ from presets import SMALL
 from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.errors import GobelinError
+from gobelin.data.provenance import is_marked, save_png
 from gobelin.interfaces.cli import main
 
 
@@ -97,6 +98,20 @@ def test_a_saved_run_explains_what_is_given(saved: Path) -> None:
         bench.explain(row="00001")
     with pytest.raises(GobelinError, match="saved without its data, which explain --summary"):
         bench.explain(summary=True)
+
+
+def test_a_generated_image_is_explained_for_the_class_that_it_was_generated_for(
+    bench: Workbench, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes = bench.run.predictor.model.classes
+    pixels = np.full((32, 32, 3), 200, np.uint8)
+    for label in classes[:2]:
+        path = tmp_path / f"{label}.png"
+        save_png(path, pixels, {"generator": "vaegan", "condition": {"label": label}})
+        found = bench.explain(image=path, out=tmp_path / label)
+        assert found.rows[0].answer == label and f"generated for {label!r}" in caplog.text
+        (overlay,) = (tmp_path / label).glob("*pixels.png")
+        assert is_marked(overlay.read_bytes())
 
 
 MISTAKES: dict[tuple[str, ...], list[str]] = {

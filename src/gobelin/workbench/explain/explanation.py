@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import numpy_generator
 from gobelin.data.dataset import Dataset
+from gobelin.data.images import image_values
+from gobelin.data.provenance import read_lineage
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.prediction.attribution.faithfulness import faithfulness
@@ -61,8 +64,30 @@ def explained(run: Run, asked: Asked, others: tuple[Dataset, Check] | None) -> E
     if asked.summary:
         return summarised(run) if others is None else data_summary(run, *others)
     if others is None:
-        return _explanation(answers, [_row(run, asked.query)], asked, _kept(run, answers))
+        row = _row(run, asked.query)
+        if asked.label is None and (requested := _requested(answers, row)):
+            LOG.warning(
+                "explain: the image was generated for %r, as its file says, so this class is"
+                " explained. --label chooses another one.",
+                requested,
+            )
+            asked = replace(asked, label=requested)
+        return _explanation(answers, [row], asked, _kept(run, answers))
     return data_rows(run, answers, *others, asked)
+
+
+def _requested(answers: Answers, row: AskedRow) -> str:
+    """The class that an image of the row was generated for; '' where its file says none."""
+    for field, cell in row.cells.items():
+        if answers.predictor.features.data.schema.field(field).kind != "image":
+            continue
+        for data in image_values(cell):
+            lineage = read_lineage(io.BytesIO(data)) if isinstance(data, bytes) else None
+            condition = (lineage or {}).get("condition")
+            label = condition.get("label") if isinstance(condition, dict) else None
+            if label in answers.predictor.model.classes:
+                return str(label)
+    return ""
 
 
 def _refuse_mixed(asked: Asked, others: bool) -> None:
