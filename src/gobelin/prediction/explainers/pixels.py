@@ -23,7 +23,7 @@ from gobelin.prediction.attribution.occlusion import masks, slopes, smooth_map
 from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.explainers import Question
 
-BLUR = 8  # the blur's radius is this part of the image's side
+BLUR = 4  # the blur's radius is this part of the image's side
 AT_ONCE = 64  # masked images that are encoded together
 
 
