@@ -5,7 +5,6 @@ from __future__ import annotations
 from gobelin.evidence.findings import Finding
 from gobelin.generation.image_rows import image_field
 from gobelin.prediction import fusion_choice
-from gobelin.workbench import cost
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -59,7 +58,7 @@ def planned(run: Run, generator: bool) -> list[Finding]:
                 source="plan",
             )
         )
-    return [*findings, cost.minutes(run, generator, heads)]
+    return findings
 
 
 def training_plan(generator: RunGenerator, trainings: int) -> list[Finding]:

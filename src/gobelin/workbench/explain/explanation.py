@@ -240,7 +240,7 @@ def _summed(
 
 def _key(run: Run, answers: Answers) -> str:
     """Cache key of the summary."""
-    return fingerprint(run.predictor.fingerprint, answers.predictor.key, FORMAT)
+    return fingerprint(run.predictor.model.fingerprint(), answers.predictor.key, FORMAT)
 
 
 def _kept(run: Run, answers: Answers) -> _Kept:
