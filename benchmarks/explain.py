@@ -34,7 +34,7 @@ from gobelin.prediction.explainers import Question
 
 SIDE, PATCH = 32, 8  # pixels of the images and of the patch
 TOP = 0.1  # share of the pixels in which the patch must lie
-FOUND = 0.75  # of the patch's pixels that lie there
+FOUND = 0.5  # of the patch's pixels that lie there
 
 
 def patches(encoder: str, train: int, rows: int) -> np.ndarray:

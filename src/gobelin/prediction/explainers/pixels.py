@@ -1,14 +1,15 @@
 """Which pixels of an image moved the answer: random parts of it are hidden (RISE).
 
 It works with any image encoder and any head: what the encoder reads of the cell, an array of
-pixels, is blended with its own blur by masks (Petsiuk, Das & Saenko 2018; see
+pixels, is blended with its own mean colour by masks (Petsiuk, Das & Saenko 2018; see
 `prediction.attribution.occlusion`). The value of a pixel is how much the answer rises from hidden
 to shown, the other parts being hidden at random. Of several images in a cell the first is
 explained.
 
-What this cannot show: single pixels, as a mask's cells are an eighth of the image. What looks like
-its surroundings is not hidden by a blur. What the encoder cuts off before it reads is not seen at
-all. Two places that tell the same each look as if they counted half.
+What this cannot show: single pixels, as a mask's cells are an eighth of the image. What has the
+image's mean colour is not hidden by it, and a hidden part has edges of its own. What the encoder
+cuts off before it reads is not seen at all. Two places that tell the same each look as if they
+counted half.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy import ndimage
 
 from gobelin.core.config import setting, settings_class
 from gobelin.prediction.attribution.occlusion import masks, slopes, smooth_map
 from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.explainers import Question
 
-BLUR = 4  # the blur's radius is this part of the image's side
 AT_ONCE = 64  # masked images that are encoded together
 
 
@@ -74,14 +73,14 @@ class PixelParts:
         image = read[0].transpose(1, 2, 0) if self.first else read[0]
         self.image = image.astype(np.float32)  # [H, W, 3]
         self.size = (image.shape[0], image.shape[1])
-        self.blurred = _blurred(self.image)
+        self.ground = self.image.mean((0, 1))  # [3]
 
     def answers(self, kept: np.ndarray) -> np.ndarray:
         """float64 [k, 1]. kept: [k, H W]."""
         out = []
         for start in range(0, len(kept), AT_ONCE):
             shown = kept[start : start + AT_ONCE].reshape(-1, *self.size, 1).astype(np.float32)
-            mixed = shown * self.image + (1 - shown) * self.blurred
+            mixed = shown * self.image + (1 - shown) * self.ground
             if self.read.dtype == np.uint8:
                 mixed = mixed.round().clip(0, 255).astype(np.uint8)
             if self.first:
@@ -95,9 +94,3 @@ class PixelParts:
         cells = rng.random((self.grid + 2, self.grid + 2))
         shift = float(rng.random()), float(rng.random())
         return smooth_map(cells, shift, self.size).ravel().astype(np.float64)
-
-
-def _blurred(image: np.ndarray) -> np.ndarray:
-    """float32 [H, W, 3]: the image, each channel blurred strongly."""
-    radius = max(image.shape[:2]) / BLUR
-    return np.asarray(ndimage.gaussian_filter(image, (radius, radius, 0), mode="nearest"))

@@ -194,7 +194,8 @@ def _hidden(answers: Answers) -> str:
         )
     return (
         f"In the place of hidden fields and columns stand those of {len(answers.others)} training"
-        " rows, one after the other; hidden words are left out, hidden pixels are blurred."
+        " rows, one after the other; hidden words are left out, and hidden pixels have the mean"
+        " colour of the image."
     )
 
 
