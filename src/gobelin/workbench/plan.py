@@ -5,6 +5,7 @@ from __future__ import annotations
 from gobelin.evidence.findings import Finding
 from gobelin.generation.image_rows import image_field
 from gobelin.prediction import fusion_choice
+from gobelin.workbench import cost
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -58,7 +59,7 @@ def planned(run: Run, generator: bool) -> list[Finding]:
                 source="plan",
             )
         )
-    return findings
+    return [*findings, cost.minutes(run, generator, heads)]
 
 
 def training_plan(generator: RunGenerator, trainings: int) -> list[Finding]:
