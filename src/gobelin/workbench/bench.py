@@ -110,9 +110,8 @@ class Workbench:
         fit.refuse(self.run, generator)
         self.check()
         self.run = fit.fit(self.run, generator)
-        find = partial(fit.fitted, self.run.delivered, self.run.generator)
-        shown = fit.key_of_curves(self.run)
-        return self._keep("fit", self.run.predictor.key_of("fit"), find, shown)
+        find, key = partial(fit.fitted, self.run), self.run.predictor.key_of("fit")
+        return self._keep("fit", key, find, fit.key_of_curves(self.run))
 
     @needs.usable_values
     def evaluate(
@@ -243,8 +242,7 @@ class Workbench:
 
         self.run = needs.predictor(self.run)
         asked = explanation.Asked(texts_of(query), label, tuple(fields), out, summary)
-        others = None if data is None else predict.other_rows(self.run, data, None, None)
-        return explanation.explained(self.run, asked, others)
+        return explanation.explained(self.run, asked, data)
 
     @needs.usable_values
     def generate(
@@ -284,9 +282,8 @@ class Workbench:
 
         needs.data(self.run, "showcase")
         self.run = needs.generator(self.run)
-        asked = list(queries)
-        key = contact_sheet.key_of(self.run, asked)
-        return self._keep("generate", key, partial(contact_sheet.showcase, self.run, asked))
+        find = partial(contact_sheet.showcase, self.run, asked := list(queries))
+        return self._keep("generate", contact_sheet.key_of(self.run, asked), find)
 
     def augment(
         self, export: str | Path | None = None, signer: Signer | None = None

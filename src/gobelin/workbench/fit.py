@@ -16,15 +16,14 @@ from gobelin.privacy.guarantee import Guarantee
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run import privacy_ledger
 from gobelin.workbench.run.chain import Run
-from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.generator import RunGenerator
 
 FIT_SEEDS, FIT_CLASSES = 8, 3  # whose images are compared after a training
 
 
-def fitted(delivered: RunDelivered, generator: RunGenerator, exhibits: Exhibits) -> list[Finding]:
+def fitted(run: Run, exhibits: Exhibits) -> list[Finding]:
     """The fields, the fusion, tuned encoders, the shared space, the training of the generator."""
-    predictor = delivered.judged
+    delivered, generator, predictor = run.delivered, run.generator, run.predictor
     model, features = predictor.model, predictor.features
     decay = "" if model.fusion == POOL else f"weight decay {model.decay:g}, "
     findings = [

@@ -31,7 +31,6 @@ PARTS = ("train", "train", "train", "valid", "train", "train", "train", "test")
 # The only functions that may use the delivered predictor.
 USERS = {
     "report/opening.py:sentences",  # its cross-fitted score, as words
-    "workbench/bench.py:fit",  # its count of rows, as a finding
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
     "workbench/card.py:render",  # whether there is one

@@ -15,6 +15,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import numpy_generator
 from gobelin.data.dataset import Dataset
+from gobelin.data.frames import TableLike
 from gobelin.data.images import image_values
 from gobelin.data.provenance import read_lineage
 from gobelin.evidence.findings import Finding
@@ -35,6 +36,7 @@ from gobelin.workbench.explain.answers import (
 )
 from gobelin.workbench.explain.asked import AskedRow, of_data, of_query, of_run, place_of
 from gobelin.workbench.explain.findings import Explanation, lines_of_row, of_row
+from gobelin.workbench.predict import other_rows
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 
@@ -56,8 +58,9 @@ class Asked:
     summary: bool = False  # what many rows have in common
 
 
-def explained(run: Run, asked: Asked, others: tuple[Dataset, Check] | None) -> Explanation:
-    """The explanation that a user wants. others: another data set, and how it is checked."""
+def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | None) -> Explanation:
+    """The explanation that a user wants. data: another data set, whose rows are explained."""
+    others = None if data is None else other_rows(run, data, None, None)
     answers = answers_of_run(run)
     refuse_fields(answers, asked.inside)
     _refuse_mixed(asked, others is not None)
