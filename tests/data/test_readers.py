@@ -90,7 +90,7 @@ def test_csv_refusals(tmp_path: Path, content: bytes, message: str) -> None:
 
 
 def test_ragged_rows_are_listed_with_their_numbers(tmp_path: Path) -> None:
-    body = ["1,2", "1", "1,2,3", *["x"] * 6, "1,2"]
+    body = ["1,2", "1", "1,2,3", *["x"] * 6, *["1,2"] * 9]
     lines = refusal(written(tmp_path, "x.csv", "\n".join(["a,b", *body])))
     assert lines[0].endswith("row 2: 1 cells, the header has 2.") and lines[1].endswith(
         "row 3: 3 cells, the header has 2."

@@ -1097,8 +1097,8 @@ def test_made_images_and_rows_never_count_as_real(
     data = with_images(pictures, "made.csv", made)
     done(capsys, ["check", data, "--target", "label", "--run", tmp_path / "run", *SETS])
     told = findings(tmp_path / "run", "cells_set_aside")[0]
-    assert (
-        told["value"] == 2 and "row 0, column 'image': is marked as generated" in told["cells"][0]
+    assert (  # the two images, and the sheet of both
+        told["value"] == 3 and "row 0, column 'image': is marked as generated" in told["cells"][0]
     )
     done(capsys, ["augment", run, "--export", tmp_path / "export"])
     origins = pq.read_table(tmp_path / "export" / "train.parquet")["gobelin_origin"].to_pylist()

@@ -99,7 +99,9 @@ def test_a_translation_by_the_command_line(
     )
     (first,) = tmp_path.glob("*-seed-0.png")
     begin = first.name.removesuffix("0.png")
-    assert capsys.readouterr().out == f"3 images in {tmp_path} ({begin}*.png)\n"
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"3 images in {tmp_path} ({begin}*.png)"
+    assert said[1] == f"side by side: {tmp_path / begin.removesuffix('seed-')}sheet.png"
     wanted, copied = pixels(run.parent / "img" / "after7.png"), pixels(source)
     for k in range(3):
         made = pixels(tmp_path / f"{begin}{k}.png")

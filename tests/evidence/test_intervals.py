@@ -489,7 +489,7 @@ def test_sentences_say_what_was_not_shown() -> None:
         and "not drawn anew" in images
         and "classic" in images
     )
-    assert "No such rival is by itself shown" in images
+    assert "No such baseline method is by itself shown" in images
     method = verdict(known(0.03), {"classic": known(0.02)}, arm="flow").sentence
     assert method.startswith("flow (this method)") and "drawn anew" not in method
     assert "no rival was run" in verdict(known(0.03)).sentence
