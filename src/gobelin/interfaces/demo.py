@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gobelin.core import catalog, config
+from gobelin.core.errors import MissingExtra
 from gobelin.core.machine import Progress
 from gobelin.core.stages import RunFolder
+from gobelin.data.c2pa import Signer
 from gobelin.evidence.findings import Finding
 from gobelin.workbench.bench import Workbench
 from gobelin.workbench.run.settings import Settings
@@ -52,6 +55,7 @@ def run(
     for query in source.queries():
         hits = bench.search(5, **query)
         say(f"         {query}: {', '.join(h.id for h in hits)}")
+    step("explain: which fields, words and pixels decide", lambda: bench.explain(summary=True))
     pictures = bench.run.generator.field_or_none is not None
     if pictures:
         step("fit --generator: train it on the training rows", lambda: bench.fit(generator=True))
@@ -60,7 +64,8 @@ def run(
             lambda: bench.showcase(source.queries()),
         )
         step("augment: do generated images help?", bench.augment)
-        step("audit: are generated images copies?", bench.audit)
+        step("audit: are generated images copies, and can anybody be found?", bench.audit)
+        step("generate --sign, verify: where images come from", lambda: _signed(bench, say))
     step("report", bench.report)
     say(f"\n{bench.findings('evaluate')[0].sentence()}")
     verdicts = [f for f in bench.findings("augment") if f.name == "verdict"]
@@ -76,3 +81,24 @@ def run(
         else f"Next: gobelin show {folder}"
     )
     return verdicts
+
+
+def _signed(bench: Workbench, say: Callable[[str], None]) -> None:
+    """Generate signed images and say what a reader of them can verify. Without the extra for
+    signatures, say how to get it."""
+    from gobelin.workbench.keys import new_keys
+    from gobelin.workbench.verify import verify
+
+    folder = bench.folder / "signed"
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier demo in this folder
+    try:
+        files = new_keys(folder / "keys")
+        signer = Signer(files["key"], files["chain"])
+        bench.generate(range(4), out=folder / "images", signer=signer)
+        found = verify(folder / "images", files["authority"])
+    except MissingExtra as error:
+        say(f"         {error}")
+        return
+    for verdict in dict.fromkeys(f.verdict for f in found):
+        count = sum(f.verdict == verdict for f in found)
+        say(f"         {count} of {len(found)} images: {verdict}")
