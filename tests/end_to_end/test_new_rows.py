@@ -186,5 +186,5 @@ def test_an_image_of_another_condition_is_never_written_over(
     with Image.open(place / "pics" / "1.png") as other:
         other.save(place / "pics" / "0.png")  # another image under the same name
     main([*begun, *conditions[6]])
-    assert len(list(out.iterdir())) == len(held) + 2
+    assert len(list(out.iterdir())) == len(held) + 3
     assert {path: path.read_bytes() for path in held} == held

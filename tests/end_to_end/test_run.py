@@ -58,7 +58,8 @@ def test_a_run_folder_holds_what_is_promised(run: Path) -> None:
     sources = {
         f["source"] for f in map(json.loads, (run / "findings.jsonl").read_text().splitlines())
     }
-    assert sources == {"check", "fit", "evaluate", "search", "generate", "augment", "audit"}
+    verbs = {"check", "fit", "evaluate", "search", "explain", "generate", "augment", "audit"}
+    assert sources == verbs
 
 
 def test_the_caption_names_the_shape_and_the_table_does_not(run: Path) -> None:

@@ -492,7 +492,7 @@ def test_sentences_say_what_was_not_shown() -> None:
     assert "No such baseline method is by itself shown" in images
     method = verdict(known(0.03), {"classic": known(0.02)}, arm="flow").sentence
     assert method.startswith("flow (this method)") and "drawn anew" not in method
-    assert "no rival was run" in verdict(known(0.03)).sentence
+    assert "no baseline method was run" in verdict(known(0.03)).sentence
 
 
 def test_resamples_of_one_set_of_rows_hold_what_that_set_is() -> None:

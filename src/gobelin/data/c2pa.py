@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core import parse
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.data.images import opened
 from gobelin.data.keys import NEW_KEYS, Credentials, credentials
@@ -127,7 +128,7 @@ def _ingredient(name: str) -> dict[str, str]:
 
 def _plain(lineage: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON is any
     """The lineage as JSON holds it: a value of another kind is a text."""
-    return json.loads(json.dumps(dict(lineage), default=str))
+    return parse.json_value(json.dumps(dict(lineage), default=str))
 
 
 @dataclass(frozen=True)

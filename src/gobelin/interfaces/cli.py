@@ -321,7 +321,7 @@ def generate_command(
     )
     from gobelin.workbench.generate import sheet
 
-    together = sheet.write(paths) if len(paths) > 1 else None
+    together = sheet.write(paths, signer) if len(paths) > 1 else None
     if as_json:
         say_json(
             {"images": [str(p) for p in paths], **({"sheet": str(together)} if together else {})}

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gobelin.core.output import output_file
+from gobelin.data.c2pa import Signer
 from gobelin.data.images import opened
 from gobelin.data.provenance import marked_png
 
@@ -18,9 +19,10 @@ LEAST_SIDE = 96  # pixels; smaller images are enlarged by a whole number
 GAP, LETTERS = 4, 12  # pixels around an image, and of the line below it
 
 
-def write(paths: Sequence[Path]) -> Path:
+def write(paths: Sequence[Path], signer: Signer | None = None) -> Path:
     """Write the first `MOST` of these PNG files, which were generated in one call, as one file
-    beside them, each with its seed below it. The file is marked as generated, as they are."""
+    beside them, each with its seed below it. The file is marked as generated, as they are, and
+    signed where they are."""
     shown = paths[:MOST]
     images = []
     for path in shown:
@@ -41,5 +43,6 @@ def write(paths: Sequence[Path]) -> Path:
         draw.text((x, y + height - GAP - LETTERS), seed, (90, 90, 90), font)
     place = paths[0].with_name(f"{paths[0].stem.rpartition('seed-')[0]}sheet.png")
     with output_file(place) as temporary:
-        temporary.write_bytes(marked_png(np.asarray(sheet), None))
+        pixels = np.asarray(sheet)
+        temporary.write_bytes(signer.png(pixels, {}) if signer else marked_png(pixels, None))
     return place
