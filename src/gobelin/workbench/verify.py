@@ -146,5 +146,6 @@ def _said(manifest: c2pa.Manifest) -> list[str]:
     said += [f"{k} {manifest.lineage[k]}" for k in PRINTED if k in manifest.lineage]
     condition = manifest.lineage.get("condition")
     if isinstance(condition, Mapping):
-        return [*said, *(f"{key} {value!r}" for key, value in condition.items())]
+        parts = {key: value for key, value in condition.items() if value not in ("", None)}
+        return [*said, *(f"{k} {v!r}" for k, v in parts.items())] if parts else said
     return [*said, f"condition {condition}"] if condition else said

@@ -178,9 +178,13 @@ def lines_of_row(answers: Answers, told: RowExplanation, faithful: Faithful) -> 
     whole = told.fields.attribution.whole
     if told.answer:
         share = number(told.probability, "share")
-        word = "predicted" if told.answer == told.predicted else f"predicted {told.predicted}; why"
-        head = f"{told.answer}: {word}, {share} ({answers.unit} {number(whole)})"
-        head = head.replace("predicted ; why", "probability")
+        sure = f"{share} ({answers.unit} {number(whole)})"
+        if told.answer == told.predicted:
+            head = f"{told.answer}: predicted, {sure}"
+        elif told.predicted:
+            head = f"predicted {told.predicted}; explained here: {told.answer}, {sure}"
+        else:
+            head = f"{told.answer}: probability, {sure}"
     else:
         head = f"{model.target}: {number(whole)}"
     truth = f"; the data say {told.row.truth}" if told.row.truth else ""
