@@ -26,6 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import fashion
 import record
+from copying import RUNTIME, SMALL
 
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
@@ -43,15 +44,6 @@ CELLS = ("single rows", "unequal groups", "repeated rows")
 SHARES = (0.05, 0.1, 0.2, 0.5)  # of the generated images that are noisy training rows
 LEARNED, HELD, STEPS, LEAST_MADE = (64, 400, 2000), 1000, 3000, 300
 ENCODER = ("convolution", {"filters": 16})
-SMALL = {
-    "width": 96,
-    "depth": 3,
-    "batch": 32,
-    "rate": 2e-3,
-    "shortcuts": 0.0,
-    "half_life": 100.0,
-}  # a small network, in minutes
-RUNTIME = Runtime(0, "cpu", "float32", 1)
 
 
 def main() -> None:

@@ -79,6 +79,8 @@ def opened(run: str | Path, progress: Progress, settings: Mapping[str, Any] | No
 
 def make_base_space(run: Run) -> None:
     """Make the space of the run that `align.base` names, where that run has not needed it yet."""
-    base = RunFolder(Path(run.settings.align.base or run.folder.folder))
-    if run.settings.align.base and base.has("model") and not base.has("alignment"):
+    if not run.settings.align.base:
+        return
+    base = RunFolder(Path(run.settings.align.base))
+    if base.has("model") and not base.has("alignment"):
         _ = opened(base.folder, run.data.progress, None).space.alignment

@@ -40,7 +40,7 @@ class Columns:
     unit: ClassVar[str] = "column"
 
     def parts(self, question: Question, field: str) -> Parts | None:
-        names = tuple(c for c in question.cells.get(field, {}))
+        names = tuple(question.cells.get(field, {}))
         return ColumnParts(question, field, names, self.draws) if len(names) > 1 else None
 
     def explain(self, parts: Parts, seed: int) -> Attribution:
