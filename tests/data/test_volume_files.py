@@ -13,7 +13,6 @@ from gobelin.data.files import HEAD, BadCell
 from gobelin.data.series import series_share
 from gobelin.data.volume import ARBITRARY, BYTE, VolumeOpening
 from gobelin.data.volume_files import is_volume, open_volume, volume_key, volume_share
-from gobelin.data.volume_range import with_window
 
 CUBE = np.random.default_rng(0).integers(0, 256, (4, 5, 6)).astype(np.uint8)
 
@@ -95,16 +94,3 @@ def test_a_key_is_that_of_the_contents(tmp_path: Path) -> None:
     same = volume_key({"v": "a.npy"}, tmp_path)
     assert same == volume_key({"v": npy(CUBE)}, tmp_path) and len(same) == 16
     assert same != volume_key({"v": npy(CUBE + 1)}, tmp_path)
-
-
-def test_the_window_of_training_volumes_is_the_middle_of_their_voxels() -> None:
-    rng = np.random.default_rng(0)
-    cells = [({"v": npy(rng.normal(k, 1, (12, 12, 12)))}, k) for k in range(6)]
-    voxels = np.concatenate([np.load(io.BytesIO(c["v"])).ravel() for c, _ in cells])
-    opening = with_window(VolumeOpening(), cells, 5, Path())
-    expected = np.quantile(voxels.astype(np.float32), (0.001, 0.999))
-    assert np.allclose([opening.low, opening.high], expected, rtol=0.005, atol=0.005)
-    assert with_window(VolumeOpening(), cells[:3], 5, Path()) == VolumeOpening()
-    assert with_window(VolumeOpening(low=0), cells, 5, Path()).low == 0
-    of_bytes = [({"v": npy(CUBE)}, k) for k in range(6)]
-    assert with_window(VolumeOpening(), of_bytes, 5, Path()) == VolumeOpening()

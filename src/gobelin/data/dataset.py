@@ -38,6 +38,8 @@ WEIGHT_COLUMN = "gobelin_weight"
 SPLIT_COLUMN = "gobelin_split"
 ORIGINS = ("real", "view", "generated")
 LEVELS = b"gobelin_levels"  # in the metadata of a column: JSON, the levels of an ordered category
+# in the metadata of a column: its kind or its role, where its reader knows it
+DECLARED = b"gobelin_declared"
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -138,6 +140,10 @@ class Dataset:
         metadata = self.table.schema.field(column).metadata or {}
         return tuple(parse.json_value(metadata.get(LEVELS, b"[]").decode()))
 
+    def declared(self, column: str) -> str:
+        """The kind or the role that the reader of the data gives a column; '' for none."""
+        return ((self.table.schema.field(column).metadata or {}).get(DECLARED, b"")).decode()
+
     def cells(self, field_read: Field) -> list[Cell | None]:
         """The field's cell of every row [N]: {column: value} of its present columns, None where the
         whole cell is missing.
@@ -224,6 +230,11 @@ class Dataset:
 def ordered(name: str, kind: pa.DataType, levels: Sequence[Any]) -> pa.Field:
     """A column of this type whose values have this order, the lowest first."""
     return pa.field(name, kind, metadata={LEVELS: json.dumps([named(v) for v in levels])})
+
+
+def declared(name: str, kind: pa.DataType, what: str) -> pa.Field:
+    """A column of this type with this kind or role, which a user may overrule."""
+    return pa.field(name, kind, metadata={DECLARED: what})
 
 
 def derived_rows(

@@ -9,9 +9,11 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from gobelin.core.special import special
+from gobelin.data.aliases import files_of, is_alias
 from gobelin.data.budget import excess
 
 HEAD = 4096  # bytes of a file that tell its format
@@ -51,8 +53,30 @@ def spread(values: Iterable[Any]) -> list[Any]:
 
 def cell_path(value: str | bytes, root: Path) -> Path:
     """The file at the path `value` below `root`, which exists, is not empty and not larger than
-    the budget allows. Raises BadCell.
+    the budget allows; of a name that stands for files (`data.aliases`) the first one. Raises
+    BadCell.
     """
+    if is_alias(value):
+        if not (files := files_of(str(value))):
+            raise BadCell("names DICOM files; read the folder that holds them first")
+        value = str(files[0])
+    whole = _below(value, root)
+    try:
+        if kind := special(whole):
+            raise BadCell(f"is {kind}, no regular file")
+        if not whole.is_file():
+            raise BadCell("no such file")
+        size = whole.stat().st_size
+    except (OSError, ValueError) as error:
+        raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
+    if not size:
+        raise BadCell("is an empty file")
+    afford("file_mb", size)
+    return whole
+
+
+def _below(value: str | bytes, root: Path) -> Path:
+    """The whole path of `value`, which lies below `root`. Raises BadCell."""
     if not isinstance(value, str):
         raise BadCell("is no path")
     if "://" in value[:12]:
@@ -62,17 +86,29 @@ def cell_path(value: str | bytes, root: Path) -> Path:
         whole = (path if path.is_absolute() else root / path).resolve()
         if not whole.is_relative_to(root.resolve()):
             raise BadCell(f"{LEAVES} (--root DIR allows a wider one)")
-        if kind := special(whole):
-            raise BadCell(f"is {kind}, no regular file")
-        if not whole.is_file():
-            raise BadCell("no such file")
-        size = whole.stat().st_size
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
-    if not size:
-        raise BadCell("is an empty file")
-    afford("file_mb", size)
     return whole
+
+
+def cell_folder(value: str | bytes, root: Path) -> Path | None:
+    """The folder that `value` names below `root`; None where it names no folder there."""
+    try:
+        whole = _below(value, root)
+        return whole if whole.is_dir() else None
+    except (BadCell, OSError, ValueError):
+        return None
+
+
+def cell_files(value: str, root: Path) -> list[Path]:
+    """The files behind a cell: those of a name that stands for several, those directly in a folder,
+    or the one that a path names; none where there is none. No file is opened.
+    """
+    if is_alias(value):
+        return list(files_of(value))
+    if folder := cell_folder(value, root):
+        return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    return [root / value]
 
 
 def file_bytes(path: Path) -> bytes:
@@ -120,14 +156,38 @@ def cell_bytes(value: str | bytes, root: Path) -> bytes:
 
 
 def content_key(value: str | bytes, root: Path) -> bytes:
-    """A hash of the file's contents, 16 bytes; a long file is read in pieces. Raises BadCell."""
+    """A hash of the file's contents, 16 bytes, or of those of all files behind a cell; a long file
+    is read in pieces. Raises BadCell.
+    """
     if isinstance(value, bytes):
         return hashlib.sha256(value).digest()[:16]
     try:
-        with cell_path(value, root).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()[:16]
+        if is_alias(value) or cell_folder(value, root):
+            each = [_digest(cell_path(str(p), root)) for p in cell_files(value, root)]
+            whole = each[0] if len(each) == 1 else hashlib.sha256(b"".join(each)).digest()
+            return whole[:16]
+        return _digest(cell_path(value, root))[:16]
     except OSError as error:
         raise BadCell(f"can't be opened ({error.strerror or error})") from error
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def statuses(value: str, root: str) -> list[os.stat_result]:
+    """What the system says of the files behind a cell, as `cell_files`; none of a missing one."""
+    found = []
+    try:
+        for path in files_of(value) or (os.path.join(root, value),):
+            found.append(os.stat(path))
+        if len(found) == 1 and S_ISDIR(found[0].st_mode):
+            with os.scandir(os.path.join(root, value)) as entries:
+                found += [e.stat() for e in sorted(entries, key=lambda e: e.name) if e.is_file()]
+    except (OSError, ValueError):
+        return found
+    return found
 
 
 def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
@@ -142,14 +202,11 @@ def untouched(cell: Mapping[str, Any], root: str) -> tuple[bytes, int] | None:
     facts, last_touched = [root], 0
     for value in values:
         facts.append(value)
-        try:
-            stat = os.stat(os.path.join(root, value))
-        except (OSError, ValueError):
-            continue
-        last_touched = max(last_touched, stat.st_mtime_ns, stat.st_ctime_ns)
-        facts.append(
-            f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
-        )
+        for stat in statuses(value, root):
+            last_touched = max(last_touched, stat.st_mtime_ns, stat.st_ctime_ns)
+            facts.append(
+                f"{stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}"
+            )
     return (
         (hashlib.sha256(repr(facts).encode("utf-8", "surrogatepass")).digest()[:16], last_touched)
         if last_touched

@@ -21,6 +21,8 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
+from gobelin.data.dicom import is_dicom
+from gobelin.data.dicom_pictures import picture
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
     HEAD,
@@ -117,17 +119,12 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                drawing = ""
-                if is_svg(data[:HEAD]):
-                    data, drawing = as_png(data)
-                image = _within_budget(data, settings, side, stack)
-                if image.mode == "L" and SIGNED in _tag(image, SAMPLE_FORMAT):
-                    raise BadCell("has signed bytes as pixels; convert them to 16 bits")
-                deep, pages = has_deep_colours(image), bool(getattr(image, "is_animated", False))
-                image.load()
-                negative = is_wide(image) and WHITE_IS_ZERO in _tag(image, PHOTOMETRIC)
-                image.info |= {DEEP: deep, PAGES: pages, NEGATIVE: negative, DRAWING: drawing}
-                ImageOps.exif_transpose(image, in_place=True)
+                if is_dicom(data[:HEAD]):
+                    chosen = settings.low is not None and settings.high is not None
+                    image, negative, note = picture(data, chosen, settings.max_pixels, stack)
+                    image.info |= {NEGATIVE: negative, DRAWING: note}
+                else:
+                    image = _loaded(data, settings, side, stack)
         except (BadCell, GobelinError):
             raise
         except Image.DecompressionBombError as error:
@@ -138,6 +135,22 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
         except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
             raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
         yield image
+
+
+def _loaded(data: bytes, settings: Opening, side: int, stack: ExitStack) -> Image.Image:
+    """As `upright`, of every format but DICOM."""
+    drawing = ""
+    if is_svg(data[:HEAD]):
+        data, drawing = as_png(data)
+    image = _within_budget(data, settings, side, stack)
+    if image.mode == "L" and SIGNED in _tag(image, SAMPLE_FORMAT):
+        raise BadCell("has signed bytes as pixels; convert them to 16 bits")
+    deep, pages = has_deep_colours(image), bool(getattr(image, "is_animated", False))
+    image.load()
+    negative = is_wide(image) and WHITE_IS_ZERO in _tag(image, PHOTOMETRIC)
+    image.info |= {DEEP: deep, PAGES: pages, NEGATIVE: negative, DRAWING: drawing}
+    ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _tag(image: Image.Image, tag: int) -> tuple[int, ...]:
@@ -297,7 +310,7 @@ def is_image(head: bytes) -> bool:
     """Whether a file with these first bytes is an image, of a format that is read or not."""
     if head.startswith(IMAGE_SIGNATURES) or head[8:12] in BRANDS or head[4:12] in BRANDS:
         return True
-    if is_svg(head) or unread_format(head):
+    if is_svg(head) or is_dicom(head) or unread_format(head):
         return True
     try:
         with warnings.catch_warnings():
@@ -320,8 +333,6 @@ def unread_format(head: bytes) -> str:
     for start, (name, suffix) in UNREAD.items():
         if head.startswith(start):
             return f"{name}, which is not read; convert it: magick IN.{suffix} OUT.png"
-    if head[128:132] == b"DICM":
-        return "DICOM, which is not read; convert it: dcm2pnm --write-16-bit-png IN.dcm OUT.png"
     return ""
 
 

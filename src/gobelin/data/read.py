@@ -57,7 +57,8 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         )
     if kind := special(path):
         raise GobelinError(f"{path}: is {kind}, no regular file. Write it to a file first.")
-    readers = [catalog.build("readers", name) for name in catalog.names("readers")]
+    names = sorted(catalog.names("readers"), key=_is_general)
+    readers = (catalog.build("readers", name) for name in names)
     reader = next((r for r in readers if r.claims(path)), None)
     try:
         if path.is_file() and (what := unread(path, reader is not None)):
@@ -78,6 +79,11 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
     _check_ids(table, str(path))
     start = Path(root) if root else folder
     return table, Dataset(as_files(table, folder, start), start, str(path))
+
+
+def _is_general(name: str) -> bool:
+    """Whether a reader is asked after all others."""
+    return bool(catalog.declared("readers", name, "general", False))
 
 
 def _check_root(root: str | Path | None) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gobelin.data.dicom import is_dicom
 from gobelin.data.fields import Cell
-from gobelin.data.files import cell_bytes, spread
+from gobelin.data.files import HEAD, cell_bytes, spread
 from gobelin.data.image_range import is_wide, samples, span
 from gobelin.data.images import Opening, opened, upright
 
@@ -38,8 +39,8 @@ def with_range(
     if len(groups) < least_groups:
         return opening
     low, high = span(np.concatenate(pixels))
-    low = rounded(low) if opening.low is None else opening.low
-    high = rounded(high) if opening.high is None else opening.high
+    low = _rounded(low) if opening.low is None else opening.low
+    high = _rounded(high) if opening.high is None else opening.high
     return replace(opening, low=low, high=high) if low < high else opening
 
 
@@ -47,15 +48,15 @@ def _wide(value: str | bytes, root: Path, opening: Opening) -> np.ndarray:
     """Some pixels of an image whose pixels are no bytes; none of another one, or a bad one."""
     try:
         data = cell_bytes(value, root)
-        if not is_wide(opened(data)):
+        if not is_dicom(data[:HEAD]) and not is_wide(opened(data)):
             return np.zeros(0)
         with upright(data, opening) as image:
-            return samples(image)
+            return samples(image) if is_wide(image) else np.zeros(0)
     except Exception:  # a bad cell; it is set aside later, with its reason
         return np.zeros(0)
 
 
-def rounded(value: float) -> float:
+def _rounded(value: float) -> float:
     """The number with few digits, so that it tells of no single pixel."""
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() else short

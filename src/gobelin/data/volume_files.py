@@ -1,4 +1,5 @@
-"""Volumes in cells: files of NIfTI and numpy, opened as `Volume`.
+"""Volumes in cells: files of NIfTI, numpy and DICOM, opened as `Volume`. A folder of DICOM files
+that holds one series is a volume too.
 
 What is unusual in a file is reported, so that it can be counted: four dimensions, a missing
 orientation, voxels without a number. A file that can't be opened raises `BadCell`.
@@ -19,12 +20,16 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
+from gobelin.data.dicom import is_dicom
+from gobelin.data.dicom_series import open_files, open_folder
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
     HEAD,
     OPENED,
     BadCell,
     afford,
+    cell_files,
+    cell_folder,
     cell_path,
     content_key,
     file_bytes,
@@ -44,7 +49,7 @@ MOST_MEMBERS = 16  # arrays of an .npz file that holds one volume
 
 def is_volume(head: bytes) -> bool:
     """Whether a file with these first bytes is a volume. An .npz file is opened as one and not
-    known by its beginning.
+    known by its beginning, and neither is DICOM, which may be a picture.
     """
     if head.startswith(NPY_SIGNATURE):
         try:
@@ -57,24 +62,34 @@ def is_volume(head: bytes) -> bool:
 def open_volume(value: str | bytes, root: Path, opening: VolumeOpening) -> tuple[Volume, str]:
     """The volume, and what was changed or is unusual ('' for nothing).
 
-    value: path below `root`, or the bytes of a file. Raises BadCell, and MissingExtra for NIfTI
-    without nibabel.
+    value: path below `root` of a file, or of a folder with one DICOM series, or the bytes of a
+    file. Raises BadCell, and MissingExtra for NIfTI without nibabel and DICOM without pydicom.
     """
-    head = value[:HEAD] if isinstance(value, bytes) else _head(value, root)
-    if head.startswith(NPY_SIGNATURE):
-        volume, notes = _open_npy(value, root)
-    elif head.startswith(ZIP):
-        volume, notes = _open_npz(value, root)
-    elif is_nifti(head) or _suffix(value) == ".img":
-        volume, notes = open_nifti(value, root)
-    else:
-        raise BadCell("is no volume that is read (NIfTI, .npy, .npz)")
+    volume, notes = _open(value, root)
     if volume.values.size > opening.max_voxels:
         raise BadCell(
             f"is too large ({volume.values.size} voxels; opening.max_voxels allows"
             f" {opening.max_voxels})"
         )
     return volume, ", ".join(notes)
+
+
+def _open(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
+    """The volume and its notes. Raises BadCell."""
+    if isinstance(value, str) and (folder := cell_folder(value, root)):
+        return open_folder(folder)
+    head = value[:HEAD] if isinstance(value, bytes) else _head(value, root)
+    if is_dicom(head):
+        if isinstance(value, bytes):
+            return open_files([value])
+        return open_files([cell_path(str(path), root) for path in cell_files(value, root)])
+    if head.startswith(NPY_SIGNATURE):
+        return _open_npy(value, root)
+    if head.startswith(ZIP):
+        return _open_npz(value, root)
+    if is_nifti(head) or _suffix(value) == ".img":
+        return open_nifti(value, root)
+    raise BadCell("is no volume that is read (NIfTI, DICOM, .npy, .npz)")
 
 
 def _head(value: str, root: Path) -> bytes:
@@ -190,6 +205,9 @@ def volume_share(values: Sequence[Any], root: Path) -> float:
 
 
 def _names_volume(value: str, root: Path) -> bool:
+    if folder := cell_folder(value, root):
+        first = next((p for p in sorted(folder.iterdir()) if p.is_file()), None)
+        return first is not None and is_dicom(file_head(str(first), root))
     head = file_head(value, root)
     return is_volume(head) or (head.startswith(ZIP) and _suffix(value) == ".npz")
 

@@ -34,7 +34,13 @@ from gobelin.embedding.roles import role_of, role_remark
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
-FILE_KINDS = ("image", "audio", "video", "series")  # their columns name files, whatever their name
+FILE_KINDS = (
+    "image",
+    "audio",
+    "video",
+    "series",
+    "volume",
+)  # their columns name files, whatever their name
 WORK_OF_ROLE = {
     "ignore": "not used",
     "id": "names the rows and is no feature",
@@ -206,6 +212,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         return Column(name, bid.kind, str(chosen), 1.0, "set by the user")
     if chosen:
         return Column(name, chosen, "cell", 1.0, "set by the user", remark=bid.remark)
+    if values and (given := dataset.declared(name)):
+        return _declared(name, given, choices)
     if not values:
         reason = "every cell is empty"
         return Column(name, "empty", "ignore", 1.0, reason, remark=f"not used: {reason}.")
@@ -234,6 +242,19 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     remark = unread or bid.remark or role_remark(name, values)
     remark = remark or printed or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
+
+
+def _declared(name: str, given: str, choices: Choices) -> Column:
+    """A column whose kind or role the reader of the data gives. given: that kind or role."""
+    reason = "by the reader of the data"
+    if given not in ROLES:
+        remark = "" if encoder_for(given, choices) else f"not used, no encoder reads {given}."
+        return Column(name, given, "cell", 1.0, reason, remark=remark)
+    if given in choices.schema.values():
+        other = f"not used: another column has the role {given}."
+        return Column(name, "category", "ignore", 1.0, reason, remark=other)
+    remark = f"the {given}, {reason}. Otherwise: {set_kind(name, 'ignore')}."
+    return Column(name, "category", given, 1.0, reason, remark=remark)
 
 
 def _as_left_out(column: Column, choices: Choices) -> Column:

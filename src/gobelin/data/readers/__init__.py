@@ -13,7 +13,9 @@ import pyarrow as pa
 
 
 class TableReader(Protocol):
-    """A frozen dataclass; its fields are the format's settings."""
+    """A frozen dataclass; its fields are the format's settings. One with `general = True` is asked
+    after all others.
+    """
 
     def claims(self, path: Path) -> bool:
         """Whether this reader reads `path`, judged by its name or its folder's contents."""

@@ -6,6 +6,7 @@ Folders that name the parts of a split, above or below the class folders, become
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -19,6 +20,8 @@ class Folder:
     """No settings. Columns of the table: `image` or `sound` (path), `class` (name of the folder),
     and `split` where folders name parts.
     """
+
+    general: ClassVar[bool] = True
 
     def claims(self, path: Path) -> bool:
         return path.is_dir()

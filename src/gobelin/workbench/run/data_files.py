@@ -20,7 +20,7 @@ from gobelin.core.files import atomic_file, load_arrays, save_arrays, size_and_t
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
-from gobelin.data.files import BadCell, content_key
+from gobelin.data.files import BadCell, content_key, statuses
 
 RECORD = "files.safetensors"  # name of the record in the run folder
 AHEAD = 64  # files that are read ahead
@@ -105,14 +105,14 @@ def paths(dataset: Dataset, schema: Schema) -> list[str]:
 
 
 def _stats(names: list[str], root: Path) -> np.ndarray:
-    """int64 [n, 3]: size and both times in nanoseconds; -1 where there is no file."""
+    """int64 [n, 3]: size and both times in nanoseconds; -1 where there is no file. Of several files
+    behind a name the sum of the sizes, and the latest times.
+    """
     out = np.full((len(names), 3), -1, np.int64)
     for k, name in enumerate(names):
-        try:
-            status = os.stat(os.path.join(root, name))
-        except (OSError, ValueError):
-            continue
-        out[k] = size_and_times(status)
+        if found := [size_and_times(status) for status in statuses(name, str(root))]:
+            sizes, *times = zip(*found, strict=True)
+            out[k] = [sum(sizes), *map(max, times)]
     return out
 
 

@@ -1,0 +1,301 @@
+"""DICOM files, by pydicom. It installs with the `medical` extra.
+
+The values of pixels follow the order of the standard (PS3.3 C.11): the modality LUT or rescaling
+gives values of the modality (Hounsfield units of a CT); for a picture the VOI LUT or window of the
+file, or the user's window, gives shades; MONOCHROME1 is inverted last.
+
+No text of a file but a few codes leaves this module, and no message of pydicom: either may hold a
+name of a patient.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from gobelin.core.errors import MissingExtra
+from gobelin.data.budget import MEGABYTE, limits
+from gobelin.data.files import BadCell, afford
+from gobelin.data.volume import ARBITRARY, BYTE, HOUNSFIELD
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax of files that are packed as a whole
+GREY = ("MONOCHROME1", "MONOCHROME2")
+CODE = re.compile(r"[A-Z0-9_]{1,16}")  # a unit in the words of the standard
+# of a transfer syntax, by the beginning of its name: the package that decodes it
+PACKAGES = {
+    "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
+    "High-Throughput JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
+    "JPEG": "pylibjpeg pylibjpeg-libjpeg",  # of its older forms and of JPEG-LS; python-gdcm too
+}
+DECODED = 24  # bytes of a pixel in the arrays of 64 bits that pydicom makes
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The pixels of a file as values of the modality.
+
+    values: float32 [F, H, W, C]. unit: BYTE, HOUNSFIELD, ARBITRARY or a code of the standard.
+    A pixel that the scanner did not measure (padding) is nan.
+    """
+
+    values: np.ndarray
+    unit: str
+    notes: tuple[str, ...] = ()
+
+
+def pydicom() -> ModuleType:
+    """The package that reads DICOM. Raises MissingExtra."""
+    try:
+        import pydicom
+        import pydicom.pixels
+    except ImportError as error:
+        raise MissingExtra(
+            "pydicom, which reads DICOM (or --set schema.COLUMN=ignore),", "medical"
+        ) from error
+    return cast(ModuleType, pydicom)
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether a file with these first bytes is DICOM. A file without the usual preamble begins with
+    an element of the group 0002 or 0008.
+    """
+    if head[128:132] == b"DICM":
+        return True
+    if len(head) < 8 or head[:2] not in (b"\x08\0", b"\x02\0", b"\0\x08"):
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    implicit = head[0] != 0 and int.from_bytes(head[4:8], "little") <= 64
+    return (head[2] if head[0] == 0 else head[3]) == 0 and (explicit or implicit)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """pydicom warns of odd values and quotes them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read(source: Path | bytes, tags: Sequence[str] | None = None) -> Any:  # noqa: ANN401
+    """pydicom's data set of a file. Raises BadCell.
+
+    tags: read these elements alone, and no pixels; None reads everything.
+    """
+    library = pydicom()
+    try:
+        with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+            head = file.read(4096)
+            if not is_dicom(head):
+                raise BadCell("is no DICOM file")
+            if DEFLATED in head:
+                _check_unpacked(file)
+            file.seek(0)
+            with _quiet():
+                return library.dcmread(
+                    file,
+                    force=True,
+                    stop_before_pixels=tags is not None,
+                    specific_tags=None if tags is None else list(tags),
+                )
+    except BadCell:
+        raise
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or type(error).__name__})") from error
+    except Exception as error:  # pydicom raises many kinds of errors on damaged files
+        raise BadCell(f"is a damaged DICOM file ({type(error).__name__})") from error
+
+
+def _check_unpacked(file: BinaryIO) -> None:
+    """Raises BadCell where a packed file would become larger than the budget allows."""
+    file.seek(132)
+    first = file.read(12)  # the element that holds the length of the file's own header
+    if first[:4] != b"\x02\0\0\0":
+        raise BadCell("is a damaged DICOM file (its header has no length)")
+    file.seek(144 + int.from_bytes(first[8:], "little"))
+    unpacker, size, most = zlib.decompressobj(wbits=-15), 0, limits().cell_mb * MEGABYTE
+    while size <= most and (piece := unpacker.unconsumed_tail or file.read(2**16)):
+        size += len(unpacker.decompress(piece, 2**20))
+    afford("cell_mb", size)
+
+
+def value(data: Any, name: str) -> Any:  # noqa: ANN401 - of pydicom
+    """The value of an element; None where it is missing, empty or can't be read."""
+    try:
+        with _quiet():
+            found = data.get(name)
+    except Exception:  # pydicom reads a value when it is asked for, and may stumble over it
+        return None
+    return None if found is None or found == "" else found
+
+
+def number(data: Any, name: str) -> float | None:  # noqa: ANN401
+    """The element as a finite number; None for none."""
+    found = numbers(data, name)
+    return found[0] if found else None
+
+
+def numbers(data: Any, name: str) -> list[float]:  # noqa: ANN401
+    """The values of the element as finite numbers; [] where one is none."""
+    found = value(data, name)
+    parts = found if isinstance(found, list | tuple) or hasattr(found, "append") else [found]
+    try:
+        out = [float(part) for part in parts]
+    except (TypeError, ValueError):
+        return []
+    return out if all(map(np.isfinite, out)) else []
+
+
+def code(data: Any, name: str) -> str:  # noqa: ANN401
+    """The element as a code of capital letters and digits; '' for any other text, which may hold
+    something about a person.
+    """
+    text = str(value(data, name) or "").strip().upper()
+    return text if CODE.fullmatch(text) else ""
+
+
+def frames_of(data: Any) -> int:  # noqa: ANN401
+    """The number of frames. Raises BadCell."""
+    count = value(data, "NumberOfFrames")
+    try:
+        return max(1, int(count or 1))
+    except (TypeError, ValueError) as error:
+        raise BadCell("is a damaged DICOM file (its number of frames is none)") from error
+
+
+def needed_bytes(data: Any) -> int:  # noqa: ANN401
+    """The bytes that decoding a file takes, as its header promises. Raises BadCell for a file
+    without pixels.
+    """
+    rows, columns = number(data, "Rows"), number(data, "Columns")
+    bits = number(data, "BitsAllocated")
+    if not rows or not columns or not bits or min(rows, columns, bits) < 1:
+        raise BadCell("holds no pixels")
+    samples = number(data, "SamplesPerPixel") or 1
+    return int(rows * columns * samples * frames_of(data) * (bits / 8 + DECODED))
+
+
+def stored(data: Any) -> np.ndarray:  # noqa: ANN401
+    """The stored values, [F, H, W, C]: whole numbers as a rule; RGB of colours. Raises BadCell."""
+    library = pydicom()
+    frames = frames_of(data)
+    afford("cell_mb", needed_bytes(data))
+    if not any(name in data for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise BadCell("holds no pixels")
+    _check_syntax(library, data)
+    try:
+        with _quiet():
+            array = library.pixels.pixel_array(data)
+            if value(data, "PhotometricInterpretation") == "PALETTE COLOR":
+                array = library.pixels.apply_color_lut(array, data)
+    except Exception as error:  # pydicom and its plugins raise many kinds of errors
+        raise BadCell(_undecoded(data, error)) from error
+    array = array if frames > 1 else array[None]
+    return array if array.ndim == 4 else array[..., None]
+
+
+def _check_syntax(library: ModuleType, data: Any) -> None:  # noqa: ANN401
+    """Names the encoding of a file that does not; raises BadCell for one that can't be decoded."""
+    meta = getattr(data, "file_meta", None)
+    syntax = getattr(meta, "TransferSyntaxUID", None)
+    if syntax is None:
+        implicit, little = data.original_encoding
+        name = "Implicit" if implicit else "Explicit"
+        syntax = getattr(library.uid, f"{name}VR{'Little' if little else 'Big'}Endian")
+        data.file_meta = meta if meta is not None else library.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = syntax
+    try:
+        usable = library.pixels.get_decoder(syntax).is_available
+    except NotImplementedError as error:
+        raise BadCell(f"is {syntax.name[:40]}, which is not read") from error
+    if not usable:
+        raise BadCell(_needs(syntax.name))
+
+
+def _needs(syntax: str) -> str:
+    package = next((p for start, p in PACKAGES.items() if syntax.startswith(start)), "python-gdcm")
+    return f"is compressed as {syntax[:40]}, which needs a package: pip install {package}"
+
+
+def _undecoded(data: Any, error: Exception) -> str:  # noqa: ANN401
+    """Why pixels could not be decoded."""
+    syntax = data.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and syntax.name.startswith("JPEG") and "2000" not in syntax.name:
+        return _needs(syntax.name)
+    if "less than expected" in str(error):
+        return "is cut short"
+    return f"is a damaged DICOM file ({type(error).__name__})"
+
+
+def modality_pixels(data: Any) -> Pixels:  # noqa: ANN401
+    """The values of the modality of every frame. Raises BadCell."""
+    raw = stored(data)
+    if raw.shape[3] > 1:
+        palette = value(data, "PhotometricInterpretation") == "PALETTE COLOR"
+        deep = 8 * raw.dtype.itemsize if palette else int(number(data, "BitsStored") or 8)
+        values = raw.astype(np.float32) * np.float32(255 / (2**deep - 1))
+        notes = ("more than 8 bits a colour, scaled to bytes",) if deep > 8 else ()
+        return Pixels(values, BYTE, notes)
+    values, padded = rescaled(raw, data).astype(np.float32), padding(raw, data)
+    if padded.any():
+        values = np.where(padded, np.float32(np.nan), values)
+    return Pixels(values, _unit(data), ("padding",) if padded.any() else ())
+
+
+def rescaled(raw: np.ndarray, data: Any) -> np.ndarray:  # noqa: ANN401
+    """The stored values after the modality LUT or the rescaling, that of each frame if it has its
+    own.
+    """
+    try:
+        with _quiet():
+            own = [_rescaling(g) for g in value(data, "PerFrameFunctionalGroupsSequence") or ()]
+            shared = [_rescaling(g) for g in value(data, "SharedFunctionalGroupsSequence") or ()]
+            if len(own) == len(raw) and all(own):
+                factors = np.array(own, np.float64)[:, :, None, None, None]
+                return raw * factors[:, 0] + factors[:, 1]
+            if shared and shared[0]:
+                return raw * shared[0][0] + shared[0][1]
+            return pydicom().pixels.apply_modality_lut(raw, data)
+    except Exception as error:
+        raise BadCell(f"has a damaged modality LUT ({type(error).__name__})") from error
+
+
+def _rescaling(group: Any) -> tuple[float, float] | None:  # noqa: ANN401
+    """Slope and intercept of a functional group."""
+    items = value(group, "PixelValueTransformationSequence")
+    slope, intercept = (
+        number(items[0], name) if items else None for name in ("RescaleSlope", "RescaleIntercept")
+    )
+    return None if slope is None or intercept is None else (slope, intercept)
+
+
+def padding(raw: np.ndarray, data: Any) -> np.ndarray:  # noqa: ANN401
+    """bool, as `raw`: the pixels that hold the value of padding."""
+    low = number(data, "PixelPaddingValue")
+    if low is None:
+        return np.zeros(1, bool)
+    high = number(data, "PixelPaddingRangeLimit")
+    low, high = sorted((low, low if high is None else high))
+    return (raw >= low) & (raw <= high)
+
+
+def _unit(data: Any) -> str:  # noqa: ANN401
+    """The unit of the values of the modality."""
+    kind = code(data, "RescaleType")
+    modality = code(data, "Modality")
+    rescaled = value(data, "RescaleSlope") is not None
+    types = [str(t).upper() for t in value(data, "ImageType") or ()]
+    if modality == "CT" and kind in ("", HOUNSFIELD) and rescaled and "LOCALIZER" not in types:
+        return HOUNSFIELD
+    if modality == "PT" and (unit := code(data, "Units")):
+        return unit
+    return kind if kind not in ("", "US") else ARBITRARY
