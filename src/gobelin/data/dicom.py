@@ -95,6 +95,8 @@ def read(source: Path | bytes, tags: Sequence[str] | None = None) -> Any:  # noq
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             head = file.read(4096)
+            if not head:
+                raise BadCell("is empty")
             if not is_dicom(head):
                 raise BadCell("is no DICOM file")
             if DEFLATED in head:

@@ -53,19 +53,22 @@ def told(path: Path, headers: Sequence[Header], bad: Mapping[str, Sequence[Path]
     to leave others out. bad: files that could not be opened, by the reason.
     """
     for reason, files in sorted(bad.items()):
-        first = files[0].relative_to(path) if path.is_dir() else files[0].name
         LOG.warning(
-            "%s: %s, and left out (first: %s).",
+            "%s: %s (first: %s).",
             path,
-            counted(len(files), f"file {reason}", f"files: each {reason}"),
-            first,
+            counted(
+                len(files),
+                f"file {reason}, and is left out",
+                f"files are left out, as each {reason}",
+            ),
+            files[0].name,  # without its folders, which may be named by patients
         )
     without = Counter(h.modality or "no modality" for h in headers if not has_pixels(h))
     if without:
         LOG.warning(
-            "%s: %s (%s), and left out.",
+            "%s: %s left out: %s.",
             path,
-            counted(without.total(), "file holds no picture", "files hold no picture"),
+            counted(without.total(), "file without a picture is", "files without a picture are"),
             ", ".join(f"{name} {count}" for name, count in sorted(without.items())),
         )
     pictures = [h for h in headers if has_pixels(h)]

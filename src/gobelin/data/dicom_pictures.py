@@ -86,11 +86,26 @@ def shades(raw: np.ndarray, data: Any) -> np.ndarray | None:  # noqa: ANN401 - o
 def voi(values: np.ndarray, data: Any) -> tuple[np.ndarray, float, float]:  # noqa: ANN401
     """The values after the VOI LUT or window, and the ends of their range."""
     processing = pydicom().pixels
-    table = value(data, "VOILUTSequence")
-    if table:
-        whole = np.rint(values).astype(np.int64)
-        bits = int(table[0].LUTDescriptor[2])
-        return processing.apply_voi(whole, data), 0.0, float(2**bits - 1)
+    if table := value(data, "VOILUTSequence"):
+        return (
+            looked_up(values, table[0], data),
+            0.0,
+            float(2 ** int(table[0].LUTDescriptor[2]) - 1),
+        )
     with np.errstate(over="ignore"):
         low, high = processing.apply_windowing(np.array([-HUGE, HUGE]), data)
         return processing.apply_windowing(values, data), float(low), float(high)
+
+
+def looked_up(values: np.ndarray, item: Any, data: Any) -> np.ndarray:  # noqa: ANN401
+    """float64, as `values`: each by the table of an item of a VOI LUT sequence (PS3.3 C.11.2.1.1).
+    pydicom 3.0 takes the wrong entries of a table of bytes with over 256 of them.
+    """
+    count, first = int(item.LUTDescriptor[0]) or 2**16, int(item.LUTDescriptor[1])
+    entries = item.LUTData
+    if isinstance(entries, bytes):
+        order = "<" if data.original_encoding[1] else ">"
+        kind = "u1" if len(entries) < 2 * count else f"{order}u2"
+        entries = np.frombuffer(entries, kind)
+    table = np.asarray(entries, np.float64)[:count]
+    return table[np.clip(np.rint(values).astype(np.int64) - first, 0, len(table) - 1)]

@@ -34,13 +34,8 @@ from gobelin.embedding.roles import role_of, role_remark
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
-FILE_KINDS = (
-    "image",
-    "audio",
-    "video",
-    "series",
-    "volume",
-)  # their columns name files, whatever their name
+# their columns name files, whatever their name
+FILE_KINDS = ("image", "audio", "video", "series", "volume")
 WORK_OF_ROLE = {
     "ignore": "not used",
     "id": "names the rows and is no feature",
