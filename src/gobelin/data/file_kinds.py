@@ -40,6 +40,7 @@ SUFFIXES = {
     **{".orc": "orc", ".avro": "avro", ".xml": "xml", ".npy": "npy", ".npz": "npy"},
     **{f".{name}": name for name in PACKED},
 }
+PACKED_SETS = (".npz", ".tar")  # archives that a reader reads as they are
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 PANDAS = "python -c \"import pandas; pandas.{read}('{path}').to_parquet('{stem}.parquet')\""
 # what it is, and pandas' function that reads it
@@ -55,7 +56,8 @@ OTHERS = {
     "sqlite": "an SQLite database; write the table as CSV: sqlite3 -header -csv FILE 'select * from"
     " TABLE' > table.csv",
     "avro": "an Avro file; write it as Parquet or JSON lines",
-    "npy": "a NumPy array, not a table; name such files in a column of a CSV file",
+    "npy": "a NumPy array, not a table; name such files in a column of a CSV file, or write"
+    " train_images, train_labels, test_images ... into one .npz file",
     "statistics": "a file of Stata, SPSS or SAS; save it as CSV there",
     "zip": "an archive; unpack it, and give the table or the folder in it",
 }
@@ -78,6 +80,8 @@ def unread(path: Path, claimed: bool) -> str:
         return "is a Parquet file. Give it a name that ends in .parquet" if wrong else ""
     if suffix in TEXT_SUFFIXES and head.lstrip()[:2] in (b"[{", b'{"'):
         return "is JSON. Give it a name that ends in .json, or .jsonl for one object a line"
+    if claimed and suffix in PACKED_SETS:
+        return ""
     if kind == "zip" and (suffix in (".xlsx", ".xlsm", ".ods") or b"xl/" in head):
         kind = "excel"
     if not kind and claimed:

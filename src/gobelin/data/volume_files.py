@@ -200,7 +200,7 @@ def volume_share(values: Sequence[Any], root: Path) -> float:
     others = [v for v in texts if _suffix(v) not in (".nii", ".nii.gz")]
     chosen = others[:: max(1, len(others) // OPENED)][:OPENED]
     opened = sum(_names_volume(v, root) for v in chosen) / max(1, len(chosen))
-    held = sum(isinstance(v, bytes) and is_volume(v[:HEAD]) for v in parts)
+    held = sum(isinstance(v, bytes) and (is_volume(v[:HEAD]) or _is_npz(v)) for v in parts)
     return (held + len(named) + opened * len(others)) / max(1, len(parts))
 
 
@@ -210,6 +210,17 @@ def _names_volume(value: str, root: Path) -> bool:
         return first is not None and is_dicom(file_head(str(first), root))
     head = file_head(value, root)
     return is_volume(head) or (head.startswith(ZIP) and _suffix(value) == ".npz")
+
+
+def _is_npz(data: bytes) -> bool:
+    """Whether bytes are an .npz file."""
+    if not data.startswith(ZIP):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def volume_values(cell: Cell) -> list[str | bytes]:

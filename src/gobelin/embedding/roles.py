@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
-from gobelin.data.fields import set_kind
+from gobelin.data.fields import ROLES, Column, set_kind
 from gobelin.data.numbers import number
 from gobelin.data.part_names import flagged, name_parts, part_of
 
@@ -56,6 +56,27 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
     if ID_NAME.fullmatch(name) and all(map(_id_like, texts)):
         return "id", "an id by its name, and different in every row"
     return None
+
+
+def declared_column(name: str, given: str, read: bool, taken: bool) -> Column:
+    """A column whose kind or role the reader of the data gives.
+
+    given: that kind or role. read: whether an encoder reads a kind. taken: whether the user gives
+    the role to another column.
+    """
+    reason = "by the reader of the data"
+    if given not in ROLES:
+        return Column(
+            name,
+            given,
+            reason=reason,
+            remark="" if read else f"not used, no encoder reads {given}.",
+        )
+    if taken:
+        other = f"not used: another column has the role {given}."
+        return Column(name, "category", "ignore", 1.0, reason, remark=other)
+    remark = f"the {given}, {reason}. Otherwise: {set_kind(name, 'ignore')}."
+    return Column(name, "category", given, 1.0, reason, remark=remark)
 
 
 def role_remark(name: str, values: Sequence[Any]) -> str:

@@ -30,7 +30,7 @@ from gobelin.embedding.column_remarks import (
 )
 from gobelin.embedding.encoders import Encoder, Sample, reading
 from gobelin.embedding.number_remarks import number_remark
-from gobelin.embedding.roles import role_of, role_remark
+from gobelin.embedding.roles import declared_column, role_of, role_remark
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
@@ -208,7 +208,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if chosen:
         return Column(name, chosen, "cell", 1.0, "set by the user", remark=bid.remark)
     if values and (given := dataset.declared(name)):
-        return _declared(name, given, choices)
+        read = given in ROLES or encoder_for(given, choices) is not None
+        return declared_column(name, given, read, given in choices.schema.values())
     if not values:
         reason = "every cell is empty"
         return Column(name, "empty", "ignore", 1.0, reason, remark=f"not used: {reason}.")
@@ -237,19 +238,6 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     remark = unread or bid.remark or role_remark(name, values)
     remark = remark or printed or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
-
-
-def _declared(name: str, given: str, choices: Choices) -> Column:
-    """A column whose kind or role the reader of the data gives. given: that kind or role."""
-    reason = "by the reader of the data"
-    if given not in ROLES:
-        remark = "" if encoder_for(given, choices) else f"not used, no encoder reads {given}."
-        return Column(name, given, "cell", 1.0, reason, remark=remark)
-    if given in choices.schema.values():
-        other = f"not used: another column has the role {given}."
-        return Column(name, "category", "ignore", 1.0, reason, remark=other)
-    remark = f"the {given}, {reason}. Otherwise: {set_kind(name, 'ignore')}."
-    return Column(name, "category", given, 1.0, reason, remark=remark)
 
 
 def _as_left_out(column: Column, choices: Choices) -> Column:

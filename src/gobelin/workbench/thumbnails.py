@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from gobelin.data.files import BadCell, cell_bytes
+from gobelin.data.dicom import is_dicom
+from gobelin.data.files import HEAD, BadCell, cell_bytes, cell_files
 from gobelin.data.image_range import is_wide
 from gobelin.data.images import image_values, open_image, opened
 from gobelin.workbench.run.rows import Rows
@@ -20,7 +21,8 @@ def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
     cell = rows.dataset.cells(rows.schema.field(field))[row]
     value = image_values(cell)[0] if cell else None
     root = rows.dataset.root
-    if not isinstance(value, str) or not (source := root / value).is_file():
+    files = cell_files(value, root) if isinstance(value, str) else []
+    if not isinstance(value, str) or not files or not (source := files[0]).is_file():
         return None
     wide = _is_wide(value, root)
     name = f"images/data/{row}{'.png' if wide else source.suffix.lower()}"
@@ -36,8 +38,11 @@ def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
 
 
 def _is_wide(value: str, root: Path) -> bool:
-    """Whether the pixels of an image are no bytes, as far as its header tells."""
+    """Whether the pixels of an image are no bytes, as far as its header tells, or it is DICOM,
+    whose header names a patient.
+    """
     try:
-        return is_wide(opened(cell_bytes(value, root)))
+        data = cell_bytes(value, root)
+        return is_dicom(data[:HEAD]) or is_wide(opened(data))
     except (BadCell, OSError, ValueError, SyntaxError):
         return False

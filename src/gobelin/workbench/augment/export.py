@@ -21,8 +21,8 @@ from gobelin.augmentation.rivals import Arm
 from gobelin.core.arrow import texts
 from gobelin.core.errors import GobelinError
 from gobelin.data.c2pa import Signer
+from gobelin.data.copied_files import copied_bytes
 from gobelin.data.dataset import GENERATED, LINEAGE_COLUMN, Dataset
-from gobelin.data.files import cell_bytes
 from gobelin.data.images import opened
 from gobelin.data.provenance import marked_png, records
 from gobelin.workbench.augment.arms import numbered
@@ -117,4 +117,4 @@ def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:
 
 
 def _bytes(value: object, root: Path) -> bytes | None:
-    return cell_bytes(value, root) if isinstance(value, str | bytes) else None
+    return copied_bytes(value, root) if isinstance(value, str | bytes) else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.printable import printable
+from gobelin.data.copied_files import copied_bytes
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
-from gobelin.data.files import BadCell, cell_bytes
+from gobelin.data.files import BadCell
 from gobelin.data.provenance import records
 from gobelin.workbench.curate.decisions import (
     Decisions,
@@ -29,6 +32,7 @@ from gobelin.workbench.export_folder import new_folder
 from gobelin.workbench.run.chain import Run
 
 CURATED_SET = "curated.parquet"
+FILES = ("image", "audio", "video", "volume")  # kinds whose cells name files
 
 
 def curated_dataset(run: Run) -> Dataset:
@@ -79,8 +83,9 @@ def export(run: Run, folder: Path) -> Path:
     dataset = curated_dataset(run)
     table = dataset.table
     for column in run.data.schema.columns:
-        if column.kind in ("image", "audio", "video") and column.name in table.column_names:
-            files = [_contents(v, dataset.root) for v in dataset.values(column.name)]
+        if column.kind in FILES and column.name in table.column_names:
+            copied = partial(copied_bytes, root=dataset.root, kind=column.kind)
+            files = [_contents(v, copied) for v in dataset.values(column.name)]
             table = _with(table, column.name, pa.array(files))
     settings = resolved(run.settings)
     recipe = {name: settings[name] for name in ("schema", "fields", "encoders", "leave_out")}
@@ -121,14 +126,14 @@ def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
     return table.append_column(name, column)
 
 
-def _contents(value: Any, root: Path) -> Any:  # noqa: ANN401 - a cell is any
-    """The contents of files in the place of their paths. Raises GobelinError where one is over the
-    budget.
+def _contents(value: Any, copied: Callable[[Any], bytes]) -> Any:  # noqa: ANN401 - a cell is any
+    """The contents of files in the place of their paths. copied: of one. Raises GobelinError where
+    one is over the budget.
     """
     if isinstance(value, list):
-        return [_contents(v, root) for v in value]
+        return [_contents(v, copied) for v in value]
     try:
-        return None if value is None else cell_bytes(value, root)
+        return None if value is None else copied(value)
     except BadCell as error:
         raise GobelinError(
             f"{str(value)[:60]}: {error}. The export holds the contents of files."
