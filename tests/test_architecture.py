@@ -44,6 +44,8 @@ DOORS = {
     "countryinfo": {"data.samples.openmoji"},
     "resvg_py": {"data.svg"},
     "soundfile": {"data.sounds"},
+    "nibabel": {"data.nifti"},
+    "pydicom": {"data.dicom"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},
     "subprocess": set(),
