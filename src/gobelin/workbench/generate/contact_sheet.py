@@ -10,7 +10,7 @@ import numpy as np
 
 from gobelin.core.config import resolved
 from gobelin.core.files import fingerprint
-from gobelin.data.images import png_bytes
+from gobelin.data.media import stem_of
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.generation.conditions import condition, from_query, target_tensor
@@ -90,7 +90,9 @@ class _Sheet:
         folder = self.run.folder.folder / FOLDER / name
         controls = Controls(guidance=self.run.settings.generator.guidance)
         seeds, progress = list(range(SHOWN)), self.run.data.progress
-        names = write_images(self.trained, requested, seeds, described, folder, controls, progress)
+        names = write_images(
+            self.trained, requested, seeds, described, folder, controls, progress, pictures=True
+        )
         images = ((f"{name}/{n}", s, row) for n, s in zip(names, seeds, strict=True) if row)
         self.made.append(
             lineage.one_by_one("generate", images)
@@ -99,7 +101,7 @@ class _Sheet:
         )
         group: dict[str, object] = {
             "label": label,
-            "images": [f"{FOLDER}/{name}/{n}" for n in names],
+            "images": [f"{FOLDER}/{name}/{stem_of(Path(n))}.png" for n in names],
         }
         self.groups.append(group | ({"source": source} if source else {}))
 
@@ -163,7 +165,8 @@ class _Sheet:
         return [int(r) for r in rows.part("valid") if values[int(r)] is not None and has[r]]
 
     def _beside(self, path: str, name: str, pixels: np.ndarray) -> str:
-        save_png(self.run.folder.folder / path, pixels, {"copy of row": name}, trained=False)
+        picture = self.run.generator.medium.picture(pixels)
+        save_png(self.run.folder.folder / path, picture, {"copy of row": name}, trained=False)
         return path
 
 
@@ -215,6 +218,6 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
 def _read(run: Run, field: str, images: np.ndarray) -> np.ndarray:
     """int64 [n]: the class that the predictor reads from images alone."""
     column = run.data.schema.field(field).columns[0]
-    files = [png_bytes(image) for image in images]
+    files = [run.generator.medium.cell(image) for image in images]
     x = run.features.embedder.embed_column(field, column, files, Path())
     return run.predictor.model.predict(run.predictor.inputs(x)).class_indices
