@@ -33,14 +33,6 @@ def three_planes(volume: np.ndarray) -> np.ndarray:
     return out
 
 
-def all_planes(volume: np.ndarray) -> np.ndarray:
-    """uint8 [3 S, n S, 3], S the longest side: every plane across each of the three axes. Row k
-    holds the planes across axis k, from left to right. A page shows one of each at a time."""
-    side = max(volume.shape[:3])
-    out = np.zeros((3 * side, side * side, 3), np.uint8)
-    for axis in range(3):
-        for place in range(volume.shape[axis]):
-            cut = plane(volume, axis, place)
-            top, left = axis * side, place * side
-            out[top : top + cut.shape[0], left : left + cut.shape[1]] = cut
-    return out
+def plane_strip(volume: np.ndarray, axis: int) -> np.ndarray:
+    """uint8 [h, n w, 3]: all n planes across this axis side by side, from the first on."""
+    return np.concatenate([plane(volume, axis, k) for k in range(volume.shape[axis])], 1)

@@ -73,6 +73,11 @@ class Medium(Protocol):
         """uint8 [h, w, 3]: the array drawn as one picture."""
         ...
 
+    def views(self, array: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """{name: (uint8 [h, k w, 3], k)}: strips of k views side by side, which a page shows one at
+        a time with a slider. {} where the picture shows all."""
+        ...
+
 
 def medium(kind: str) -> Medium:
     """The medium of columns of this kind. GobelinError for a kind that is none."""

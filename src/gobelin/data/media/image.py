@@ -64,6 +64,9 @@ class Image:
             return array
         return np.repeat(array, 3, 2) if array.shape[2] == 1 else array[..., :3]
 
+    def views(self, array: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        return {}
+
 
 def _opening(opening: AnyOpening) -> Opening:
     return opening if isinstance(opening, Opening) else Opening()

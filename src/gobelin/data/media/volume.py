@@ -20,7 +20,7 @@ from gobelin.data.npy import NPY_SIGNATURE
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import open_volume, volume_values
 from gobelin.data.volume_marks import marked_nifti, nifti_array
-from gobelin.data.volume_pictures import three_planes
+from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
 
 
 class Volume:
@@ -70,3 +70,9 @@ class Volume:
 
     def picture(self, array: np.ndarray) -> np.ndarray:
         return three_planes(array)
+
+    def views(self, array: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """Every plane across each axis."""
+        return {
+            name: (plane_strip(array, axis), array.shape[axis]) for axis, name in enumerate(PLANES)
+        }

@@ -103,7 +103,20 @@ class _Sheet:
             "label": label,
             "images": [f"{FOLDER}/{name}/{stem_of(Path(n))}.png" for n in names],
         }
+        group |= {"views": views} if (views := self._views(name, names[0])) else {}
         self.groups.append(group | ({"source": source} if source else {}))
+
+    def _views(self, name: str, file: str) -> list[dict[str, object]]:
+        """The views of the first volume of a condition, written as strips; none of an image."""
+        folder, of_kind = f"{FOLDER}/{name}", self.run.generator.medium
+        if of_kind.dimensions == 2:
+            return []
+        array, views = of_kind.array((self.run.folder.folder / folder / file).read_bytes()), []
+        for view, (strip, count) in of_kind.views(array).items():
+            path = f"{folder}/{stem_of(Path(file))}-{view}.png"
+            save_png(self.run.folder.folder / path, strip, {"views of": file})
+            views.append({"name": view, "strip": path, "count": count})
+        return views
 
     def classes(self) -> None:
         model, space = self.run.predictor.model, self.run.space.empty()
