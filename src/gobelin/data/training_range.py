@@ -38,8 +38,8 @@ def with_range(
     if len(groups) < least_groups:
         return opening
     low, high = span(np.concatenate(pixels))
-    low = _rounded(low) if opening.low is None else opening.low
-    high = _rounded(high) if opening.high is None else opening.high
+    low = rounded(low) if opening.low is None else opening.low
+    high = rounded(high) if opening.high is None else opening.high
     return replace(opening, low=low, high=high) if low < high else opening
 
 
@@ -55,7 +55,7 @@ def _wide(value: str | bytes, root: Path, opening: Opening) -> np.ndarray:
         return np.zeros(0)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """The number with few digits, so that it tells of no single pixel."""
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() else short
