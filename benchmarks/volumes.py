@@ -1,7 +1,7 @@
 """Volumes of 32 x 32 x 32 voxels: generators against a Gaussian of each voxel and a plain 3D VAE.
 
 apt-get install mricron-data
-python benchmarks/volumes.py [--seen 9600] [--contender NAME] [--sheet FILE.png]
+python benchmarks/volumes.py [--seen 4800] [--contender NAME] [--sheet FILE.png]
 
 The data are patches of one head (Colin27, 27 scans of one person averaged, 1 mm). Two regions of
 it, left front and right back, are held out: no training patch holds a voxel of them. Training
@@ -42,7 +42,7 @@ from gobelin.quality import images as quality
 from gobelin.quality.metrics import frechet
 
 HEAD = Path("/usr/share/mricron/templates/ch2.nii.gz")
-SIDE, TRAIN, HELD, MADE = 32, 1500, 600, 1000
+SIDE, TRAIN, HELD, MADE = 32, 1500, 600, 500
 BRIGHT = 40  # mean of a patch, of 255, at least: patches of air teach nothing
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 GAUSSIAN, VAE, FLOOR = "per-voxel Gaussian", "plain 3D VAE", "real patches"
@@ -55,17 +55,17 @@ GENERATORS: Mapping[str, Mapping[str, Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seen", type=int, default=9600, help="patches seen in training")
+    parser.add_argument("--seen", type=int, default=4800, help="patches seen in training")
     parser.add_argument("--contender", default="", help="one contender; all without it")
     parser.add_argument("--sheet", type=Path, help="PNG of planes of real and generated patches")
     chosen = parser.parse_args()
     head = open_volume(HEAD.name, HEAD.parent, VolumeOpening())[0].values[..., :1].astype(np.uint8)
     train, other, held = patches(head)
     contenders: dict[str, Callable[[int], np.ndarray]] = {
-        GAUSSIAN: lambda seen: gaussian(train),
-        VAE: lambda seen: vae(train, seen),
-        **{name: (lambda seen, n=name: made(n, train, held, seen)) for name in GENERATORS},
         FLOOR: lambda seen: other,
+        GAUSSIAN: lambda seen: gaussian(train),
+        **{name: (lambda seen, n=name: made(n, train, held, seen)) for name in GENERATORS},
+        VAE: lambda seen: vae(train, seen),
     }
     encoder = quality.fitted("voxels", quality.SPACES["volumes"]["voxels"], train, RUNTIME)
 

@@ -23,8 +23,8 @@ from gobelin.generation.generators import ImageRows
 
 
 def image_field(schema: Schema, source: str = "") -> str:
-    """The field whose images or volumes are generated: the first field with a medium, without the
-    source column. Raises a GobelinError where there is none."""
+    """The field whose images or volumes are generated: the first field with a medium; with a source
+    column, the first other one of its kind. Raises a GobelinError where there is none."""
     fields = [field for field in schema.fields if field.kind in kinds()]
     known = [column for field in fields for column in field.columns]
     if source and source not in known:
@@ -34,20 +34,20 @@ def image_field(schema: Schema, source: str = "") -> str:
             "generate: the data set has no image column. Add one, or name it with --set"
             " schema.COL=image (or volume)."
         )
-    name = next((field.name for field in fields if source not in field.columns), None)
-    if name is None:
+    others = [field for field in fields if source not in field.columns]
+    if not others:
         raise GobelinError(
             f"generator.source: {source!r} is the only image column, none is left to make. Add the"
             " other one."
         )
-    if source:
-        made, given = (schema.kind(c) for c in (schema.field(name).columns[0], source))
-        if made != given:
-            raise GobelinError(
-                f"generator.source: {source!r} holds {medium(given).plural}, the generated column"
-                f" {name!r} {medium(made).plural}. Name a source of the same kind."
-            )
-    return name
+    alike = [field for field in others if not source or field.kind == schema.kind(source)]
+    if not alike:
+        found = ", ".join(f"{field.name!r} {medium(field.kind).plural}" for field in others)
+        raise GobelinError(
+            f"generator.source: {source!r} holds {medium(schema.kind(source)).plural}, the columns"
+            f" to make hold others ({found}). Name a source of their kind."
+        )
+    return alike[0].name
 
 
 def refuse_medium(generator: str, schema: Schema, source: str = "") -> None:
