@@ -46,6 +46,8 @@ DOORS = {
     "soundfile": {"data.sounds"},
     "nibabel": {"data.nifti"},
     "pydicom": {"data.dicom"},
+    "trimesh": {"data.meshes"},
+    "skimage": {"data.mesh_grid"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},
     "subprocess": set(),

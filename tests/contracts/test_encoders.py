@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from solids import box
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
@@ -19,6 +20,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
 from gobelin.data.images import png_bytes
+from gobelin.data.meshes import ply_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, TrainingCells, Tunable
 from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import quiet
@@ -32,6 +34,13 @@ def wav(samples: np.ndarray) -> bytes:
     with wave.open(out, "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes((samples * 3000).astype("<i2").tobytes())
+    return out.getvalue()
+
+
+def npy(array: np.ndarray) -> bytes:
+    """As numpy writes it."""
+    out = io.BytesIO()
+    np.save(out, array)
     return out.getvalue()
 
 
@@ -50,10 +59,14 @@ EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different valu
     "audio": [wav(RNG.normal(size=4000 + 100 * k) * np.hanning(4000 + 100 * k)) for k in range(6)],
     "series": [(RNG.normal(size=12 + k).cumsum() * 10**k).tolist() for k in range(6)],
     "date": ["2020-01-01", "2020-02-03", "2021-05-05", "1999-12-31", "2020-07-07", "2001-01-01"],
+    "volume": [npy(RNG.normal(size=(9, 10 + k, 11)) * 10**k) for k in range(6)],
+    "mesh": [ply_bytes(box((1, 1 + k, 2 + k**2))) for k in range(6)],
 }
 NAMES = catalog.names("encoders")
 
 
+# Another image encoder, and a setting of it, of encoders that look at pictures.
+OTHERS: dict[str, object] = {"network": "pixels", "network_settings": {"batch": 7}}
 PLACE = ("model", "revision", "local_only")  # where a model is says nothing of what it does
 
 
@@ -106,13 +119,14 @@ def case(
 def other(value: Any) -> Any:  # noqa: ANN401
     """Another setting of the same type."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, max_pixels=value.max_pixels - 1)  # type: ignore[attr-defined, call-arg]
+        (most,) = (f.name for f in dataclasses.fields(value) if f.name.startswith("max_"))
+        return dataclasses.replace(value, **{most: getattr(value, most) - 1})  # type: ignore[attr-defined, call-arg]
     if isinstance(value, tuple):
         return value[1:]
     if isinstance(value, dict):
         return {"characters": {"width": 5}}  # settings of a part
     if isinstance(value, str):
-        return "day_first" if value == "auto" else f"{value}x"
+        return {"auto": "day_first", "y": "z"}.get(value) or f"{value}x"
     return (
         not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2
     )
@@ -200,7 +214,8 @@ def test_other_settings_have_another_fingerprint(case: Case) -> None:
     fields = [f for f in dataclasses.fields(case.component) if f.name not in PLACE]  # type: ignore[arg-type]
     for f in fields:
         changed = dataclasses.replace(
-            case.component, **{f.name: other(getattr(case.component, f.name))}
+            case.component,
+            **{f.name: OTHERS.get(f.name) or other(getattr(case.component, f.name))},
         )  # type: ignore[type-var]
         prints.add(case.fit(changed).fingerprint())
     assert len(prints) == 1 + len(fields)
@@ -246,6 +261,6 @@ def test_a_query_that_cant_be_read_is_refused(name: str) -> None:
     component = settings_of(name)
     with pytest.raises(GobelinError):
         component.parse(
-            " " if component.flag != "image" else "no such file.png",
+            " " if component.flag not in ("image", "mesh", "volume") else "no such file.png",
             Field("f", name, ("a",), component.kinds[0]),
         )
