@@ -44,6 +44,8 @@ DOORS = {
     "countryinfo": {"data.samples.openmoji"},
     "resvg_py": {"data.svg"},
     "soundfile": {"data.sounds"},
+    "trimesh": {"data.meshes"},
+    "skimage": {"data.mesh_grid"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},
     "subprocess": set(),
