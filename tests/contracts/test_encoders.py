@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from solids import box
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
@@ -19,6 +20,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
 from gobelin.data.images import png_bytes
+from gobelin.data.meshes import ply_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, TrainingCells, Tunable
 from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import quiet
@@ -50,10 +52,13 @@ EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different valu
     "audio": [wav(RNG.normal(size=4000 + 100 * k) * np.hanning(4000 + 100 * k)) for k in range(6)],
     "series": [(RNG.normal(size=12 + k).cumsum() * 10**k).tolist() for k in range(6)],
     "date": ["2020-01-01", "2020-02-03", "2021-05-05", "1999-12-31", "2020-07-07", "2001-01-01"],
+    "mesh": [ply_bytes(box((1, 1 + k, 2 + k**2))) for k in range(6)],
 }
 NAMES = catalog.names("encoders")
 
 
+# Another image encoder, and a setting of it, of encoders that look at pictures.
+OTHERS: dict[str, object] = {"network": "pixels", "network_settings": {"batch": 7}}
 PLACE = ("model", "revision", "local_only")  # where a model is says nothing of what it does
 
 
@@ -112,7 +117,7 @@ def other(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
         return {"characters": {"width": 5}}  # settings of a part
     if isinstance(value, str):
-        return "day_first" if value == "auto" else f"{value}x"
+        return {"auto": "day_first", "y": "z"}.get(value) or f"{value}x"
     return (
         not value if isinstance(value, bool) else value + 1 if isinstance(value, int) else value / 2
     )
@@ -200,7 +205,8 @@ def test_other_settings_have_another_fingerprint(case: Case) -> None:
     fields = [f for f in dataclasses.fields(case.component) if f.name not in PLACE]  # type: ignore[arg-type]
     for f in fields:
         changed = dataclasses.replace(
-            case.component, **{f.name: other(getattr(case.component, f.name))}
+            case.component,
+            **{f.name: OTHERS.get(f.name) or other(getattr(case.component, f.name))},
         )  # type: ignore[type-var]
         prints.add(case.fit(changed).fingerprint())
     assert len(prints) == 1 + len(fields)
@@ -246,6 +252,6 @@ def test_a_query_that_cant_be_read_is_refused(name: str) -> None:
     component = settings_of(name)
     with pytest.raises(GobelinError):
         component.parse(
-            " " if component.flag != "image" else "no such file.png",
+            " " if component.flag not in ("image", "mesh") else "no such file.png",
             Field("f", name, ("a",), component.kinds[0]),
         )

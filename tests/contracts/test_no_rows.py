@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rows_in import numbers_found, rows_found, vectors_of
+from solids import box, scattered
 
 from contracts.test_encoders import settings_of, wav
 from contracts.test_generators import SMALL
@@ -19,6 +20,7 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Cell, Field, Target
 from gobelin.data.images import png_bytes
+from gobelin.data.meshes import ply_bytes
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embeddings
 from gobelin.generation.generators import Condition, Context, ImageRows
@@ -41,6 +43,7 @@ def values_of(kind: str, rng: np.random.Generator) -> list[Any]:
         "category": lambda k: f"level {k // 4}",  # four of each
         "audio": lambda k: wav(rng.normal(size=3000) * np.hanning(3000)),
         "series": lambda k: rng.normal(size=24).cumsum().tolist(),
+        "mesh": lambda k: ply_bytes(scattered(k) if k == ROWS - 1 else box(rng.lognormal(size=3))),
         "date": lambda k: f"{1950 + k}-0{1 + k % 9}-{10 + k % 17}",
     }[kind]
     return [made(k) for k in range(ROWS)]

@@ -8,9 +8,14 @@ row that one of them lacks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gobelin.data.coarse import middle_of, spread_of
+
+SCALE_PARTS = 64  # of the sorted training features, whose means give median and spread
+MOST_SPREADS = 5.0  # a feature further than this from its median counts as this
 
 
 def part_means(x: np.ndarray, group: np.ndarray, most: int, least_groups: int) -> list[float]:
@@ -44,3 +49,25 @@ def middle_and_scale(
 def _parts(x: np.ndarray, count: int) -> list[np.ndarray]:
     """x [n] cut into parts whose sizes differ by one at most, the larger ones spread evenly."""
     return np.split(x, np.arange(1, count) * len(x) // count)
+
+
+def feature_scales(
+    rows: Sequence[np.ndarray], groups: np.ndarray, width: int, least_groups: int
+) -> np.ndarray:
+    """float64 [2, width]: the median of every number over the rows and its robust spread, read from
+    `part_means`; 1 where it never changes, and where too few groups have the column."""
+    if not rows:
+        return np.stack([np.zeros(width), np.ones(width)])
+    found = []
+    for x in np.stack(rows).T:
+        means = part_means(x, groups, SCALE_PARTS, least_groups)
+        middle, scale = middle_and_scale(x, groups, means, least_groups)
+        found.append((middle, scale if scale > 1e-9 else 1.0))
+    return np.array(found).T
+
+
+def in_spreads(features: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """float32 [n, D]: features [n, D] less their medians, over their spreads, at most
+    `MOST_SPREADS`; 0 where one is nan. scales: [2, D], as `feature_scales` gives them."""
+    scaled = np.clip((features - scales[0]) / scales[1], -MOST_SPREADS, MOST_SPREADS)
+    return np.nan_to_num(scaled).astype(np.float32)

@@ -32,15 +32,13 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.series import open_series, series_key, series_query, series_share
 from gobelin.embedding.encoders import Sample, TrainingCells
-from gobelin.embedding.part_means import middle_and_scale, part_means
+from gobelin.embedding.part_means import feature_scales, in_spreads
 
 VALUE_QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 1.0)  # their median is 0
 INCREMENT_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 ORDER_CODES = (0, 1, 2, 5, 6, 7)  # of the orders of three samples
 # Features of a channel beside quantiles, orders and those whose count is a setting.
 SINGLE_FEATURES = 18
-MOST_SPREADS = 5.0  # a feature further than this from its median counts as this
-SCALE_PARTS = 64  # of the sorted training features, whose means give median and spread
 SCALE_CELLS = 4096  # training cells from which the scales are learned, at most, evenly chosen
 WAVE_SAMPLES = 65_536  # samples that are multiplied with all waves at once
 SMALLEST = 1e-300  # smallest number whose logarithm is taken
@@ -111,7 +109,7 @@ class Series:
             used = [one for one in opened if len(one[0]) == channels[name]]
             rows = [self.features(x, holes) for x, holes, _ in used]
             groups, width = np.array([g for _, _, g in used], int), self.width(channels[name])
-            scales.append(_scales(rows, groups, width, cells.least_groups))
+            scales.append(feature_scales(rows, groups, width, cells.least_groups))
         return FittedSeries(self, channels, np.concatenate(scales, axis=1))
 
     def load(self, folder: Path, runtime: Runtime) -> FittedSeries:
@@ -157,21 +155,6 @@ def _opened(
             yield (*open_series(value, root), group)
         except BadCell:  # embedding the rows reports it
             continue
-
-
-def _scales(
-    rows: Sequence[np.ndarray], groups: np.ndarray, width: int, least_groups: int
-) -> np.ndarray:
-    """float64 [2, width]: the median of every number over the rows and its robust spread, read from
-    `part_means`; 1 where it never changes, and where too few groups have the column."""
-    if not rows:
-        return np.stack([np.zeros(width), np.ones(width)])
-    found = []
-    for x in np.stack(rows).T:
-        means = part_means(x, groups, SCALE_PARTS, least_groups)
-        middle, scale = middle_and_scale(x, groups, means, least_groups)
-        found.append((middle, scale if scale > 1e-9 else 1.0))
-    return np.array(found).T
 
 
 def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -360,10 +343,7 @@ class FittedSeries:
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         """float32 [n, width], the scaled features; 0 is the training median, and a missing
         column."""
-        scaled = np.clip(
-            (np.stack(list(batch)) - self.scales[0]) / self.scales[1], -MOST_SPREADS, MOST_SPREADS
-        )
-        return np.nan_to_num(scaled).astype(np.float32)
+        return in_spreads(np.stack(list(batch)), self.scales)
 
     def fingerprint(self) -> str:
         return fingerprint("series", asdict(self.settings), self.channels, self.scales)
