@@ -46,6 +46,8 @@ DOORS = {
     "soundfile": {"data.sounds"},
     "trimesh": {"data.meshes"},
     "skimage": {"data.mesh_grid"},
+    "nibabel": {"data.nifti"},
+    "pydicom": {"data.dicom"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},
     "subprocess": set(),

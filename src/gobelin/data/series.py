@@ -13,12 +13,10 @@ from five samples a window on.
 from __future__ import annotations
 
 import io
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from tokenize import TokenError  # numpy takes a header apart with it
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +25,10 @@ from gobelin.core.files import fingerprint
 from gobelin.data.budget import excess, limits
 from gobelin.data.fields import NO_NUMBER, Cell, Field
 from gobelin.data.files import BadCell, afford, cell_bytes, cell_path, content_key
+from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
-NPY_SIGNATURE = b"\x93NUMPY"
 TEXT_NUMBER = 64  # bytes that a number takes while it is a text
 LEAST_SAMPLES = 5  # of a window, for a column of lists to count as series
 OPENED_TABLES = 5  # files of a column that are opened to see whether they hold numbers
@@ -163,36 +161,15 @@ def _array(source: bytes | Path) -> np.ndarray:
     """The array in a .npy file. Its header and its length are checked before a sample is read."""
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            shape, by_column, kind = _npy_header(file)
-            if kind.kind not in "biuf":
-                raise BadCell(f"holds {kind}; numbers were expected")
-            count = math.prod(shape)
-            afford("samples", count)
-            afford("cell_mb", 3 * 8 * count)
-            data = file.read(count * kind.itemsize)
-            if len(data) < count * kind.itemsize:
-                raise ValueError(f"{count} numbers were promised")
-        x = np.frombuffer(data, kind).reshape(shape, order="F" if by_column else "C")
-        return np.array(x, np.float64)
-    except (ValueError, OSError, EOFError, SyntaxError, TokenError) as error:
-        raise BadCell(
-            f"is no .npy file, or is cut short ({str(error).splitlines()[0][:60]})"
-        ) from error
+            return np.array(npy_array(file, _affordable), np.float64)
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or error})") from error
 
 
-def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns come first, and type of a .npy file. Raises ValueError."""
-    version = np.lib.format.read_magic(file)
-    reader = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if reader is None:
-        raise ValueError(f"version {version} is not read")
-    shape, by_column, kind = reader(file)
-    if any(side < 0 for side in shape) or kind.hasobject:
-        raise ValueError(f"{kind} {shape}")
-    return shape, by_column, kind
+def _affordable(header: Header) -> None:
+    """Raises BadCell for an array of more samples than may be read."""
+    afford("samples", header.count)
+    afford("cell_mb", 3 * 8 * header.count)
 
 
 def _table(value: str, root: Path) -> np.ndarray:
