@@ -37,6 +37,13 @@ def wav(samples: np.ndarray) -> bytes:
     return out.getvalue()
 
 
+def npy(array: np.ndarray) -> bytes:
+    """As numpy writes it."""
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
 EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different values here
     "image": [png_bytes(RNG.integers(0, 256, (16, 16, 3), dtype=np.uint8)) for _ in range(6)],
     "text": [
@@ -52,6 +59,7 @@ EXAMPLES: dict[str, list[Any]] = {  # a new kind of data adds six different valu
     "audio": [wav(RNG.normal(size=4000 + 100 * k) * np.hanning(4000 + 100 * k)) for k in range(6)],
     "series": [(RNG.normal(size=12 + k).cumsum() * 10**k).tolist() for k in range(6)],
     "date": ["2020-01-01", "2020-02-03", "2021-05-05", "1999-12-31", "2020-07-07", "2001-01-01"],
+    "volume": [npy(RNG.normal(size=(9, 10 + k, 11)) * 10**k) for k in range(6)],
     "mesh": [ply_bytes(box((1, 1 + k, 2 + k**2))) for k in range(6)],
 }
 NAMES = catalog.names("encoders")
@@ -111,7 +119,8 @@ def case(
 def other(value: Any) -> Any:  # noqa: ANN401
     """Another setting of the same type."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, max_pixels=value.max_pixels - 1)  # type: ignore[attr-defined, call-arg]
+        (most,) = (f.name for f in dataclasses.fields(value) if f.name.startswith("max_"))
+        return dataclasses.replace(value, **{most: getattr(value, most) - 1})  # type: ignore[attr-defined, call-arg]
     if isinstance(value, tuple):
         return value[1:]
     if isinstance(value, dict):
@@ -252,6 +261,6 @@ def test_a_query_that_cant_be_read_is_refused(name: str) -> None:
     component = settings_of(name)
     with pytest.raises(GobelinError):
         component.parse(
-            " " if component.flag not in ("image", "mesh") else "no such file.png",
+            " " if component.flag not in ("image", "mesh", "volume") else "no such file.png",
             Field("f", name, ("a",), component.kinds[0]),
         )

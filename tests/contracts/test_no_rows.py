@@ -13,7 +13,7 @@ import pytest
 from rows_in import numbers_found, rows_found, vectors_of
 from solids import box, scattered
 
-from contracts.test_encoders import settings_of, wav
+from contracts.test_encoders import npy, settings_of, wav
 from contracts.test_generators import SMALL
 from gobelin.core import catalog
 from gobelin.core.errors import MissingExtra
@@ -43,6 +43,7 @@ def values_of(kind: str, rng: np.random.Generator) -> list[Any]:
         "category": lambda k: f"level {k // 4}",  # four of each
         "audio": lambda k: wav(rng.normal(size=3000) * np.hanning(3000)),
         "series": lambda k: rng.normal(size=24).cumsum().tolist(),
+        "volume": lambda k: npy(rng.normal(size=(8, 9, 10)) * (100 if k == ROWS - 1 else 1)),
         "mesh": lambda k: ply_bytes(scattered(k) if k == ROWS - 1 else box(rng.lognormal(size=3))),
         "date": lambda k: f"{1950 + k}-0{1 + k % 9}-{10 + k % 17}",
     }[kind]

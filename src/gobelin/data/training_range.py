@@ -1,19 +1,26 @@
-"""The range of the pixels of training images, kept with an encoder and used for all later rows."""
+"""The range of the pixels or voxels of training rows, kept with an encoder and used for all later
+rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from gobelin.data.fields import Cell
-from gobelin.data.files import cell_bytes, spread
-from gobelin.data.image_range import is_wide, samples, span
+from gobelin.data.files import BadCell, cell_bytes, spread
+from gobelin.data.image_range import is_wide, span
+from gobelin.data.image_range import samples as pixel_samples
 from gobelin.data.images import Opening, opened, upright
+from gobelin.data.volume import BYTE, VolumeOpening, samples
+from gobelin.data.volume_files import open_volume
 
 RANGE_CELLS = 200  # training cells whose pixels set the range, at most
+OpeningT = TypeVar("OpeningT", Opening, VolumeOpening)
 DIGITS = 3  # of the ends of the range that are kept
 
 
@@ -26,13 +33,30 @@ def with_range(
     cells: each with the number of its group. least_groups: fewer groups with such images set no
     range.
     """
+    return _ranged(opening, cells, least_groups, lambda value: _wide(value, root, opening))
+
+
+def with_volume_range(
+    opening: VolumeOpening, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
+) -> VolumeOpening:
+    """The same for volumes."""
+    return _ranged(opening, cells, least_groups, lambda value: _voxels(value, root, opening))
+
+
+def _ranged(
+    opening: OpeningT,
+    cells: Iterable[tuple[Cell, int]],
+    least_groups: int,
+    wide: Callable[[Any], np.ndarray],
+) -> OpeningT:
+    """wide: some pixels of a file, none where they are bytes."""
     if opening.low is not None and opening.high is not None:
         return opening
     chosen = list(cells)
     pixels: list[np.ndarray] = []
     groups: set[int] = set()
     for cell, group in chosen[:: -(-len(chosen) // RANGE_CELLS) or 1]:
-        found = [x for value in spread(cell.values()) if (x := _wide(value, root, opening)).size]
+        found = [x for value in spread(cell.values()) if (x := wide(value)).size]
         pixels += found
         groups |= {group} if found else set()
     if len(groups) < least_groups:
@@ -50,9 +74,18 @@ def _wide(value: str | bytes, root: Path, opening: Opening) -> np.ndarray:
         if not is_wide(opened(data)):
             return np.zeros(0)
         with upright(data, opening) as image:
-            return samples(image)
+            return pixel_samples(image)
     except Exception:  # a bad cell; it is set aside later, with its reason
         return np.zeros(0)
+
+
+def _voxels(value: str | bytes, root: Path, opening: VolumeOpening) -> np.ndarray:
+    """Some voxels of a volume whose values are no bytes; none of another one, or a bad one."""
+    try:
+        volume, _ = open_volume(value, root, opening)
+    except BadCell:  # it is set aside later, with its reason
+        return np.zeros(0)
+    return np.zeros(0) if volume.unit == BYTE else samples(volume)
 
 
 def _rounded(value: float) -> float:
