@@ -17,6 +17,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.printable import printable
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
+from gobelin.data.fields import PATH_KINDS
 from gobelin.data.files import BadCell, cell_bytes
 from gobelin.data.provenance import records
 from gobelin.workbench.curate.decisions import (
@@ -79,7 +80,7 @@ def export(run: Run, folder: Path) -> Path:
     dataset = curated_dataset(run)
     table = dataset.table
     for column in run.data.schema.columns:
-        if column.kind in ("image", "audio", "video") and column.name in table.column_names:
+        if column.kind in PATH_KINDS and column.name in table.column_names:
             files = [_contents(v, dataset.root) for v in dataset.values(column.name)]
             table = _with(table, column.name, pa.array(files))
     settings = resolved(run.settings)
