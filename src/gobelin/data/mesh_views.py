@@ -88,7 +88,7 @@ def drawn(corners: np.ndarray, size: int) -> Drawn:
     """Faces [F, 3, 3] (right, up, towards the viewer, in [-1, 1]) in a picture of size x size."""
     depth = np.full(size * size, -np.inf)
     shown = np.full(size * size, -1, np.int64)
-    for face, pixel, near in _covered(corners, size):
+    for face, pixel, near in covered(corners, size):
         best = depth[pixel]
         better = near > best  # an earlier block's face stays where both are equally near
         face, pixel, near = face[better], pixel[better], near[better]
@@ -125,8 +125,9 @@ class _Boxes:
         return _Boxes(x, y, left, top, wide, high, area)
 
 
-def _covered(corners: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """In blocks: faces, the pixels whose centres they cover, and how near they are there."""
+def covered(corners: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """In blocks: faces, the pixels whose centres they cover (row x size + column, from the upper
+    left), and how near they are there. corners: as `drawn` takes them."""
     boxes = _Boxes.of(corners, size)
     counts = boxes.wide * boxes.high
     # a face that is seen from its edge covers nothing
