@@ -35,7 +35,8 @@ from gobelin.embedding.recall import ranks
 from gobelin.evidence import intervals
 
 FOLDS, SEED, CAPTION = 5, 0, "caption"
-SETTINGS = {"encoders": {"mesh": {}}}
+UNUSED = ("tags", "width", "depth", "height", "log_height", "elevation", "movable")
+SETTINGS = {"schema": dict.fromkeys(UNUSED, "ignore"), "runtime": {"threads": 1}}
 CONTENDERS = ("views and shape", "views", "shape", "icon")
 AT = (1, 5, 10)
 
@@ -57,25 +58,27 @@ def bench_of(folder: Path) -> Workbench:
 
 
 def search(folder: Path) -> None:
-    start = time.perf_counter()
-    run = bench_of(folder).run.begin()
-    x, rows = run.features.embeddings, run.checked.rows
-    sys.stderr.write(f"features: {time.perf_counter() - start:.0f} s\n")
+    run = bench_of(folder).run
+    rows, embedder = run.data.rows, run.encoders.embedder
+    run.encoders.save()
+    x = embedder.embed(rows.dataset)
+    used = time.process_time()
+    sys.stderr.write(f"features: {used:.0f} s of a processor\n")
     groups = list(rows.groups)
     names = rows.dataset.values("name_en")
     families = sorted(set(groups))
     order = numpy_generator(SEED, "families").permutation(len(families))
     place = {families[k]: at % FOLDS for at, k in enumerate(order)}
     fold = np.array([place[g] for g in groups])
-    width = len(run.features.embedder.encoders["mesh"].scales[0])
+    width = len(embedder.encoders["mesh"].scales[0])
     found = {}
     for contender in CONTENDERS:
         one = contender_of(x, contender, width)
         found[contender] = ranks_of(one, fold, groups, names, run.data.runtime)
-        sys.stderr.write(f"{contender}: {time.perf_counter() - start:.0f} s\n")
+        sys.stderr.write(f"{contender}: {time.process_time():.0f} s of a processor\n")
     for way in ("to caption", "from caption"):
         line = figures({c: found[c][way] for c in CONTENDERS}, groups)
-        record.append("meshes", {"contender": f"search {way}", "rows": len(groups), **line})
+        record.append("meshes", {"contender": f"search {way}", **line})
 
 
 def contender_of(x: Embeddings, contender: str, width: int) -> Embeddings:
@@ -110,7 +113,7 @@ def ranks_of(
 
 def figures(found: Mapping[str, np.ndarray], groups: Sequence[str]) -> dict[str, Any]:
     """Recall of each contender, and the gain of views and shape together over each other one."""
-    out: dict[str, Any] = {"families": len(set(groups))}
+    out: dict[str, Any] = {"rows": len(groups), "families": len(set(groups)), "folds": FOLDS}
     first = found[CONTENDERS[0]]
     for name, places in found.items():
         out[name] = {f"recall@{k}": figure(intervals.recall_at(places, k, groups)) for k in AT}

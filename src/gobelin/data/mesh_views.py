@@ -16,7 +16,7 @@ import numpy as np
 from gobelin.data.meshes import Mesh
 
 AXES = {"x": 0, "y": 1, "z": 2}
-PIXELS_AT_ONCE = 2**20  # pixels in the boxes around faces that are tested at once
+PIXELS_AT_ONCE = 2**15  # pixels in the boxes around faces that are tested at once: they fit a cache
 MARGIN = 0.95  # of the picture's half side, that the mesh reaches
 AMBIENT, DIFFUSE = 0.3, 0.7  # light from everywhere, and from the viewer
 GREY, WHITE = 200, 255  # a mesh without colours, and the background
@@ -99,6 +99,13 @@ def drawn(corners: np.ndarray, size: int) -> Drawn:
     return Drawn(shown.reshape(size, size), depth.reshape(size, size))
 
 
+def _first_pixel(v: np.ndarray, size: int) -> np.ndarray:
+    """int64 [F]: the first whole number at or after the least of three, within 0 to `size`. v:
+    [F, 3]."""
+    least = np.minimum(np.minimum(v[:, 0], v[:, 1]), v[:, 2])  # faster than a minimum over 3
+    return np.clip(np.ceil(least), 0, size).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class _Boxes:
     """The box of pixels around each of F faces. x, y: float64 [F, 3] of its vertices, in pixels;
@@ -117,8 +124,8 @@ class _Boxes:
     def of(corners: np.ndarray, size: int) -> _Boxes:
         x = (corners[..., 0] + 1) * (size / 2) - 0.5
         y = (1 - corners[..., 1]) * (size / 2) - 0.5
-        left, top = (np.clip(np.ceil(v.min(1)), 0, size).astype(np.int64) for v in (x, y))
-        right, low = (np.clip(np.floor(v.max(1)), -1, size - 1).astype(np.int64) for v in (x, y))
+        left, top = (_first_pixel(v, size) for v in (x, y))
+        right, low = (size - 1 - _first_pixel(size - 1 - v, size) for v in (x, y))
         wide, high = np.maximum(right - left + 1, 0), np.maximum(low - top + 1, 0)
         area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0])
         area = area - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
