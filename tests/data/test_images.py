@@ -30,7 +30,7 @@ from gobelin.data.images import (
     squared,
 )
 from gobelin.data.provenance import read_lineage
-from gobelin.report import drawing
+from gobelin.report import pictures
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (6, 4, 3), dtype=np.uint8)
@@ -388,7 +388,7 @@ def test_no_cell_starts_a_program(
             decode_images({"x": ["good.png", value]}, tmp_path, Opening(), 8)
     with pytest.raises(GobelinError, match="--image .*Give the path of an image"):
         image_query(str(tmp_path / f"x{suffix}"), Field("x", "image", ("x",), "image"))
-    assert drawing.picture(tmp_path, f"x{suffix}", "").uri == ""
+    assert pictures.picture(tmp_path, f"x{suffix}", "").uri == ""
     with pytest.raises((OSError, SyntaxError)):
         read_lineage(tmp_path / f"x{suffix}")
 

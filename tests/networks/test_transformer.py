@@ -22,8 +22,8 @@ from gobelin.networks.transformer import (
     ("side", "patch"), [(16, 2), (20, 2), (28, 4), (32, 4), (64, 4), (96, 8), (128, 8), (256, 16)]
 )
 def test_patches_are_few(side: int, patch: int) -> None:
-    assert patch_for(side, side) == patch
-    height, width = canvas(side, side, patch)
+    assert patch_for((side, side)) == patch
+    height, width = canvas((side, side), patch)
     assert (
         height * width // patch**2 <= MOST_IMAGE_PATCHES
         and height % patch == 0
@@ -75,5 +75,5 @@ def test_it_starts_as_zero_and_every_weight_can_learn() -> None:
 
 
 def test_every_place_has_its_own_wave() -> None:
-    distance = torch.cdist(waves(16, 16, 48), waves(16, 16, 48)) + 10 * torch.eye(256)
+    distance = torch.cdist(waves((16, 16), 48), waves((16, 16), 48)) + 10 * torch.eye(256)
     assert float(distance.min()) > 0.1

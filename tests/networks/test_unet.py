@@ -35,7 +35,7 @@ def awake(unet: Unet) -> Unet:
 def test_every_size_ends_on_8_to_15_cells(
     size: tuple[int, int], square: int, halvings: int
 ) -> None:
-    assert (square_for(*size), halvings_for(*size, square_for(*size))) == (square, halvings)
+    assert (square_for(size), halvings_for(size, square_for(size))) == (square, halvings)
     cells = max(size) / square / 2**halvings
     assert 8 <= cells < 16
 
@@ -95,14 +95,14 @@ def test_every_weight_learns() -> None:
 
 
 def test_a_fresh_block_passes_its_input_on() -> None:
-    block, x = Residual(8, 8, 4), drawn(2, 8, 6, 6)
+    block, x = Residual(2, 8, 8, 4), drawn(2, 8, 6, 6)
     assert torch.allclose(block(x, drawn(2, 4)), x + block.write.bias[:, None, None])
 
 
 def test_rectangles_are_what_they_say() -> None:
     """A share of the images; each known part is a rectangle or the outside of one; both kinds
     come."""
-    known = rectangles(2000, 12, 20, 0.4, generator(0, "rectangles"))[:, 0].bool()
+    known = rectangles(2000, (12, 20), 0.4, generator(0, "rectangles"))[:, 0].bool()
     given = known.flatten(1).any(1)
     assert known.shape == (2000, 12, 20) and 0.3 < given.float().mean() < 0.42
     kinds = []
@@ -117,7 +117,7 @@ def test_rectangles_are_what_they_say() -> None:
         assert any(boxes) or bool(one.all())
         kinds.append(bool(boxes[0]))
     assert 50 < sum(kinds) < 250
-    assert not rectangles(9, 8, 8, 0.0, generator(0, "none")).any()
+    assert not rectangles(9, (8, 8), 0.0, generator(0, "none")).any()
 
 
 def _box(index: Tensor) -> int:

@@ -18,7 +18,7 @@ from PIL import Image
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import PLAIN_VERDICTS, Exhibit, Finding
-from gobelin.report import drawing
+from gobelin.report import drawing, pictures
 from gobelin.report import page as report
 
 
@@ -566,7 +566,7 @@ def test_a_curve_breaks_where_a_value_is_missing_and_says_when_it_is_thinned(run
 
 def test_images_are_embedded_small_and_without_what_a_camera_wrote(run: Path) -> None:
     original = picture(run / "images/a b.png", 32, "green")
-    kept = drawing.picture(run, "images/a b.png", "x")
+    kept = pictures.picture(run, "images/a b.png", "x")
     assert base64.b64decode(kept.uri.split(",")[1]) == original
     assert (kept.width, kept.height, kept.pixelated, kept.link) == (
         64,
@@ -575,12 +575,12 @@ def test_images_are_embedded_small_and_without_what_a_camera_wrote(run: Path) ->
         "images/a%20b.png",
     )
     assert b"address" in picture(run / "images/photo.jpg", 900, "green", "JPEG")
-    photo = drawing.picture(run, "images/photo.jpg", "x")
+    photo = pictures.picture(run, "images/photo.jpg", "x")
     raw = base64.b64decode(photo.uri.split(",")[1])
     assert b"address" not in raw and Image.open(io.BytesIO(raw)).size == (256, 256)
     assert (photo.width, photo.pixelated) == (128, False)
     (run / "images/broken.png").write_bytes(original[:40])
-    assert drawing.picture(run, "images/broken.png", "x").uri == ""
+    assert pictures.picture(run, "images/broken.png", "x").uri == ""
 
 
 def test_numbers_are_printed_as_findings_print_them() -> None:

@@ -24,6 +24,7 @@ from gobelin.core.errors import GobelinError, nearest
 
 SLOTS = {
     "readers": "gobelin.data.readers",
+    "media": "gobelin.data.media",
     "samples": "gobelin.data.samples",
     "encoders": "gobelin.embedding.encoders",
     "fusion": "gobelin.prediction.fusion",

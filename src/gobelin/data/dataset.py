@@ -29,6 +29,7 @@ from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
 from gobelin.data.images import Opening
 from gobelin.data.spelling import named
+from gobelin.data.volume import VolumeOpening
 
 ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
 LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from
@@ -57,7 +58,7 @@ class Dataset:
     root: Path
     source: str = ""
     bad: frozenset[tuple[str, str]] = field(default_factory=frozenset)
-    openings: Mapping[str, Opening] = field(default_factory=dict)
+    openings: Mapping[str, Opening | VolumeOpening] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if (twice := repeated(self.table.column_names)) is not None:
@@ -127,7 +128,7 @@ class Dataset:
             out.setdefault(column, set()).add(row)
         return out
 
-    def opening(self, column: str) -> Opening:
+    def opening(self, column: str) -> Opening | VolumeOpening:
         """How the images of a column are opened."""
         return self.openings.get(column, Opening())
 

@@ -59,7 +59,7 @@ def _unpacked(head: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class _Files:
+class Files:
     """An opened NIfTI image. image: a stream of the voxels. bytes_there: the length of the file
     with the voxels; None where it is packed.
     """
@@ -74,9 +74,9 @@ def open_nifti(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
     file. Raises BadCell, and MissingExtra without nibabel.
     """
     library = nibabel()
-    with _opened(value, root) as files:
-        header = _header(files.header)
-        kind, needed = _checked(header, files)
+    with opened(value, root) as files:
+        header = read_header(files.header)
+        kind, needed = checked(header, files)
         with decoding(needed):
             try:
                 holders = {
@@ -95,7 +95,7 @@ def open_nifti(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
 
 
 @contextmanager
-def _opened(value: str | bytes, root: Path) -> Iterator[_Files]:
+def opened(value: str | bytes, root: Path) -> Iterator[Files]:
     """The streams of a file, or of a pair of files. Raises BadCell."""
     with ExitStack() as stack:
         if isinstance(value, bytes):
@@ -106,18 +106,18 @@ def _opened(value: str | bytes, root: Path) -> Iterator[_Files]:
             stream, length = stack.enter_context(path.open("rb")), path.stat().st_size
             pair = path.suffix.lower() in (".hdr", ".img")
         if pair:
-            parts = [_partner(str(value), root, suffix) for suffix in (".hdr", ".img")]
+            parts = [partner(str(value), root, suffix) for suffix in (".hdr", ".img")]
             header, image = (stack.enter_context(part.open("rb")) for part in parts)
-            yield _Files(header, image, parts[1].stat().st_size)
+            yield Files(header, image, parts[1].stat().st_size)
             return
         packed = stream.read(2) == GZIP
         stream.seek(0)
         if packed:
             stream = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=stream)))
-        yield _Files(stream, stream, None if packed else length)
+        yield Files(stream, stream, None if packed else length)
 
 
-def _partner(value: str, root: Path, suffix: str) -> Path:
+def partner(value: str, root: Path, suffix: str) -> Path:
     """The file of a pair with this suffix. Raises BadCell where it is missing."""
     for spelled in (suffix, suffix.upper()):
         try:
@@ -127,7 +127,7 @@ def _partner(value: str, root: Path, suffix: str) -> Path:
     raise BadCell(f"is half of a pair, of which the {suffix} file {reason}")
 
 
-def _header(stream: BinaryIO) -> Any:  # noqa: ANN401 - of nibabel
+def read_header(stream: BinaryIO) -> Any:  # noqa: ANN401 - of nibabel
     """The header, without its extensions. Raises BadCell."""
     library = nibabel()
     try:
@@ -143,7 +143,7 @@ def _header(stream: BinaryIO) -> Any:  # noqa: ANN401 - of nibabel
     return kind(block[:size], check=False)
 
 
-def _checked(header: Any, files: _Files) -> tuple[Any, int]:  # noqa: ANN401
+def checked(header: Any, files: Files) -> tuple[Any, int]:  # noqa: ANN401
     """nibabel's class for the image, and the bytes that reading it takes. Raises BadCell where the
     header promises what can't be read, or more than the budget allows.
     """

@@ -1,4 +1,5 @@
-"""Every generated image is marked: PNG text for people and programs, XMP for platforms.
+"""Every generated image is marked: PNG text for people and programs, XMP for platforms. Volumes are
+marked in `data.volume_marks`.
 
 The mark is the IPTC digital source type `trainedAlgorithmicMedia` (or `algorithmicMedia` where
 nothing was trained). Beside it stand the generator, the hash of its weights, the seed and the
@@ -12,6 +13,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,8 +25,8 @@ from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file
 from gobelin.data.images import opened
+from gobelin.data.volume_marks import GZIP, SOURCE_TYPES_URL, head_of, nifti_lineage
 
-SOURCE_TYPES_URL = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 GENERATED_MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/">\
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
@@ -87,7 +89,16 @@ def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
 
 
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
-    """The lineage in a PNG that Gobelin generated; None in another file."""
+    """The lineage in a PNG or a volume that Gobelin generated; None in another file."""
+    with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
+        head = stream.read(len(GZIP))
+        stream.seek(0)
+        if head == GZIP:
+            return nifti_lineage(stream.read())
+        return _png_lineage(stream)
+
+
+def _png_lineage(file: BinaryIO) -> dict[str, Any] | None:
     with opened(file) as image:
         text = image.info.get("gobelin")  # stands before the pixels, which are not decoded
     try:
@@ -116,5 +127,7 @@ def records(texts: Iterable[str | None], column: str) -> list[dict[str, Any]]:
 
 
 def is_marked(data: bytes) -> bool:
-    """Whether a file's bytes hold a mark of generated images, by any tool."""
-    return any(mark in data for mark in GENERATED_MARKS)
+    """Whether a file's bytes hold a mark of generated images, by any tool. Of a packed file its
+    beginning is looked at too."""
+    known = data + head_of(data) if data.startswith(GZIP) else data
+    return any(mark in known for mark in GENERATED_MARKS)

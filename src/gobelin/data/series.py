@@ -24,14 +24,22 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.data.budget import excess, limits
 from gobelin.data.fields import NO_NUMBER, Cell, Field
-from gobelin.data.files import BadCell, afford, cell_bytes, cell_path, content_key
-from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array
+from gobelin.data.files import (
+    HEAD,
+    BadCell,
+    afford,
+    cell_bytes,
+    cell_path,
+    content_key,
+    file_head,
+)
+from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
 TEXT_NUMBER = 64  # bytes that a number takes while it is a text
 LEAST_SAMPLES = 5  # of a window, for a column of lists to count as series
-OPENED_TABLES = 5  # files of a column that are opened to see whether they hold numbers
+OPENED_FILES = 5  # files of a column that are opened to see whether they hold windows
 NUMPY_NUMBER = re.compile(r"np\.\w+\(([^()]*)\)")  # a number as numpy prints it in a list
 WORD = re.compile(r"\S+")
 CHANNEL = re.compile(r"\[([^\[\]]*)\]")
@@ -223,11 +231,17 @@ def is_file(value: Any) -> bool:  # noqa: ANN401
 
 def series_share(values: Sequence[Any], root: Path) -> float:
     """The share of the values that look like series: lists of numbers, or files of them. A few
-    table files are opened, as a .txt can also hold words; one of them may be damaged.
+    files are opened, as a .txt can also hold words, and a .npy a volume; one of them may be
+    damaged.
     """
     tables = [v for v in values if is_file(v) and not v.lower().endswith(".npy")]
-    tried = tables[:: -(-len(tables) // OPENED_TABLES)] if tables else []
+    tried = tables[:: -(-len(tables) // OPENED_FILES)] if tables else []
     if 2 * sum(_opens(path, root) for path in tried) <= len(tried) > 0:
+        return 0.0
+    arrays = [v for v in values if is_file(v) and v.lower().endswith(".npy")]
+    arrays = arrays or [v for v in values if isinstance(v, bytes) and v.startswith(NPY_SIGNATURE)]
+    tried = arrays[:: -(-len(arrays) // OPENED_FILES)] if arrays else []
+    if 2 * sum(_is_grid(value, root) for value in tried) > len(tried):
         return 0.0
     series_like = [
         v.startswith(NPY_SIGNATURE) if isinstance(v, bytes) else is_file(v) or _looks_like_series(v)
@@ -264,6 +278,15 @@ def _opens(value: str, root: Path) -> bool:
     except BadCell:
         return False
     return True
+
+
+def _is_grid(value: str | bytes, root: Path) -> bool:
+    """Whether a .npy file holds an array of three axes or more, which is no window."""
+    head = value[:HEAD] if isinstance(value, bytes) else file_head(value, root)
+    try:
+        return len(npy_header(io.BytesIO(head)).shape) > 2
+    except BadCell:
+        return False
 
 
 def series_key(value: Any, root: Path) -> bytes:  # noqa: ANN401

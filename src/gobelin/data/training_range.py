@@ -62,8 +62,8 @@ def _ranged(
     if len(groups) < least_groups:
         return opening
     low, high = span(np.concatenate(pixels))
-    low = _rounded(low) if opening.low is None else opening.low
-    high = _rounded(high) if opening.high is None else opening.high
+    low = rounded(low) if opening.low is None else opening.low
+    high = rounded(high) if opening.high is None else opening.high
     return replace(opening, low=low, high=high) if low < high else opening
 
 
@@ -88,7 +88,7 @@ def _voxels(value: str | bytes, root: Path, opening: VolumeOpening) -> np.ndarra
     return np.zeros(0) if volume.unit == BYTE else samples(volume)
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """The number with few digits, so that it tells of no single pixel."""
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() else short

@@ -27,7 +27,10 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
 from gobelin.data.images import Opening
+from gobelin.data.media import AnyOpening
+from gobelin.data.media import kinds as media
 from gobelin.data.texts import joined
+from gobelin.data.volume import VolumeOpening
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.lexicon import Lexicon
 
@@ -208,17 +211,18 @@ class Embedder:
         encoder = self.encoders[field]
         return EncoderFacts(encoder.width, encoder.fingerprint())
 
-    def openings(self, columns: Sequence[str]) -> dict[str, Opening]:
-        """{column: how its encoder opens images}, for those of the columns that hold images."""
-        out: dict[str, Opening] = {}
+    def openings(self, columns: Sequence[str]) -> dict[str, AnyOpening]:
+        """{column: how its encoder opens images or volumes}, for those of the columns that hold
+        some."""
+        out: dict[str, AnyOpening] = {}
         for name in self.encoders:
             field = self.schema.field(name)
-            if field.kind != "image" or not set(field.columns) & set(columns):
+            if field.kind not in media() or not set(field.columns) & set(columns):
                 continue  # no other encoder is loaded for this
             encoder = self.encoders[name]
             settings = getattr(encoder, "settings", None)
             opening = getattr(encoder, "opening", getattr(settings, "opening", None))
-            if isinstance(opening, Opening):
+            if isinstance(opening, Opening | VolumeOpening):
                 out |= dict.fromkeys(field.columns, opening)
         return out
 

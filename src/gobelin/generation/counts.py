@@ -14,7 +14,7 @@ LEAST_SCORE = 0.16
 USUAL_SIZE = (32, 32, 3)  # H, W, C of the images for which counts of steps are stated
 
 
-def steps_by_data(usual: int, least: int, images: int, size: tuple[int, int, int]) -> int:
+def steps_by_data(usual: int, least: int, images: int, size: tuple[int, ...]) -> int:
     """The count of training steps for this many images of H, W, C, never under `least`.
 
     usual: the count for 1,000 images of 32 x 32 pixels in colour. Four times the images get twice

@@ -46,7 +46,7 @@ Batch = TypeVar("Batch")
 class Learned:
     """The facts about a generator that follow from its training rows."""
 
-    size: tuple[int, int, int]  # H, W, C of its images
+    size: tuple[int, ...]  # H, W, C of its images; D, H, W, C of volumes
     fields: tuple[str, ...]  # names of the F fields of its conditions
     vector: int  # width D of their vectors
     classes: int  # count of classes; 0 where there are none
@@ -55,20 +55,14 @@ class Learned:
     @staticmethod
     def of(name: str, rows: ImageRows) -> Learned:
         """The facts of these training rows; `name` is the generator's. Raises a GobelinError for
-        images under 16 or over 256 pixels."""
-        height, width, channels = (int(n) for n in rows.images.shape[1:])
-        if not 16 <= max(height, width) <= 256:
-            raise GobelinError(
-                f"{name}: images of 16 to 256 pixels, found {height} x {width}. Resize them with"
-                " size=..."
-            )
+        images under 16 or over 256 pixels, and volumes under 16 or over 64 voxels a side."""
+        size = tuple(int(n) for n in rows.images.shape[1:])
+        refuse_size(name, size[:-1])
         condition = rows.condition
         number = condition.target is not None and condition.target.is_floating_point()
         used = 0 if number or condition.target is None else int(condition.target.max()) + 1
         classes = max(len(rows.classes), used)
-        return Learned(
-            (height, width, channels), condition.fields, condition.vectors.shape[2], classes, number
-        )
+        return Learned(size, condition.fields, condition.vectors.shape[2], classes, number)
 
     @staticmethod
     def from_dict(stored: Mapping[str, Any]) -> Learned:
@@ -118,11 +112,22 @@ class Learned:
         return ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)
 
 
+def refuse_size(name: str, sides: tuple[int, ...]) -> None:
+    """Raises a GobelinError for images and volumes that no generator makes. sides: H, W, or D, H,
+    W."""
+    what, unit, most = ("images", "pixels", 256) if len(sides) == 2 else ("volumes", "voxels", 64)
+    if not 16 <= max(sides) <= most:
+        raise GobelinError(
+            f"{name}: {what} of 16 to {most} {unit}, found {' x '.join(map(str, sides))}. Resize"
+            " them with size=..."
+        )
+
+
 class Facts(Protocol):
     """The facts that `Fitted` holds: `Learned`, or a dataclass around it."""
 
     @property
-    def size(self) -> tuple[int, int, int]: ...
+    def size(self) -> tuple[int, ...]: ...
 
     def stored(self) -> dict[str, Any]: ...
 
@@ -148,8 +153,8 @@ class Fitted(Generic[SettingsT, FactsT, NetworkT]):
     accepts: ClassVar[frozenset[str]]  # parts of a condition that it can use
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """H, W, C of its images."""
+    def size(self) -> tuple[int, ...]:
+        """H, W, C of its images; D, H, W, C of volumes."""
         return self.learned.size
 
     def fingerprint(self) -> str:

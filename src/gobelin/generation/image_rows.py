@@ -1,4 +1,4 @@
-"""Rows with images, decoded to one size, for training a generator."""
+"""Rows with images or volumes, decoded to one size, for training a generator."""
 
 from __future__ import annotations
 
@@ -8,37 +8,64 @@ from pathlib import Path
 import numpy as np
 from PIL.Image import Image
 
+from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.workers import in_order
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import Opening, fitted, open_image, squared
+from gobelin.data.images import Opening, fitted, open_image
+from gobelin.data.media import Medium, kinds, medium
 from gobelin.embedding.alignment.align import Shared
 from gobelin.generation.conditions import captions, condition
 from gobelin.generation.generators import ImageRows
 
 
 def image_field(schema: Schema, source: str = "") -> str:
-    """The field whose images are generated: the first image field without the source column.
-    Raises a GobelinError where there is none."""
-    images = [field for field in schema.fields if field.kind == "image"]
-    known = [column for field in images for column in field.columns]
+    """The field whose images or volumes are generated: the first field with a medium; with a source
+    column, the first other one of its kind. Raises a GobelinError where there is none."""
+    fields = [field for field in schema.fields if field.kind in kinds()]
+    known = [column for field in fields for column in field.columns]
     if source and source not in known:
         raise GobelinError(f"generator.source: no image column {source!r}.{nearest(source, known)}")
-    if not images:
+    if not fields:
         raise GobelinError(
             "generate: the data set has no image column. Add one, or name it with --set"
-            " schema.COL=image."
+            " schema.COL=image (or volume)."
         )
-    name = next((field.name for field in images if source not in field.columns), None)
-    if name is None:
+    others = [field for field in fields if source not in field.columns]
+    if not others:
         raise GobelinError(
             f"generator.source: {source!r} is the only image column, none is left to make. Add the"
             " other one."
         )
-    return name
+    alike = [field for field in others if not source or field.kind == schema.kind(source)]
+    if not alike:
+        found = ", ".join(f"{field.name!r} {medium(field.kind).plural}" for field in others)
+        raise GobelinError(
+            f"generator.source: {source!r} holds {medium(schema.kind(source)).plural}, the columns"
+            f" to make hold others ({found}). Name a source of their kind."
+        )
+    return alike[0].name
+
+
+def refuse_medium(generator: str, schema: Schema, source: str = "") -> None:
+    """Raises a GobelinError where this generator does not make what the generated field holds."""
+    field = schema.field(image_field(schema, source))
+    made = catalog.declared("generators", generator, "media", frozenset({"image"}))
+    if field.kind in made:
+        return
+    able = [
+        name
+        for name in catalog.names("generators")
+        if field.kind in catalog.declared("generators", name, "media", frozenset({"image"}))
+    ]
+    raise GobelinError(
+        f"generator.name: {generator} makes {' and '.join(medium(k).plural for k in sorted(made))},"
+        f" the column {field.columns[0]!r} holds {medium(field.kind).plural}. Use"
+        f" {' or '.join(able)}."
+    )
 
 
 def image_rows(
@@ -55,8 +82,8 @@ def image_rows(
     groups: np.ndarray | None = None,
     least_groups: int = LEAST_GROUPS,
 ) -> ImageRows:
-    """Those of `rows` that have an image, squared to `size`. The condition of a row is all that is
-    known of it. Raises a GobelinError where no row has an image.
+    """Those of `rows` that have an image or a volume, squared to `size`. The condition of a row is
+    all that is known of it. Raises a GobelinError where no row has one.
 
     source: the column of images to start from. parts: 'text' adds the rows' captions to the
     condition, 'source' their source images (then rows without one are left out). weights: of all
@@ -70,12 +97,14 @@ def image_rows(
         raise GobelinError(f"generate: no training row has an image{both}. Check the image column.")
 
     def pixels(name: str) -> np.ndarray:
+        of_kind, opening = medium(schema.kind(name)), dataset.opening(name)
+
         def of_row(row: int) -> np.ndarray:
             value = values[name][row]
             first = value[0] if isinstance(value, list) else value
-            return squared(open_image(first, dataset.root, dataset.opening(name))[0], size)
+            return of_kind.opened(first, dataset.root, opening, size)
 
-        return np.stack(list(in_order(of_row, complete, workers)))
+        return _stacked(list(in_order(of_row, complete, workers)), name, of_kind)
 
     known = condition(shared, target, np.array(complete))
     if "text" in parts:
@@ -106,16 +135,37 @@ def _columns(schema: Schema, source: str, parts: frozenset[str]) -> list[str]:
     return [column, source] if source and "source" in parts else [column]
 
 
-def source_image(path: Path, size: tuple[int, int, int]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The image file as uint8 [H, W, C], padded and resized as the training images were, and the
-    width and height of the file. Raises a GobelinError where it is no image."""
-    image = _opened(path, "--source")
-    return fitted(image, size), image.size
+def _stacked(arrays: list[np.ndarray], column: str, of_kind: Medium) -> np.ndarray:
+    """uint8 [n, ...]. Raises a GobelinError for arrays of different numbers of channels."""
+    counts = sorted({array.shape[-1] for array in arrays})
+    if len(counts) > 1:
+        raise GobelinError(
+            f"generate: column {column!r} holds {of_kind.plural} of {counts[0]} and of {counts[-1]}"
+            " channels. Give all of them the same channels."
+        )
+    return np.stack(arrays)
 
 
-def mask_image(path: Path, size: tuple[int, int, int], source: tuple[int, int]) -> np.ndarray:
+def source_image(path: Path, size: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """The file as an array of this size, padded and resized as the training rows were, and the
+    sides of the file: width and height of an image. Raises a GobelinError where it is no image, or
+    no volume for a size of four numbers."""
+    kind, what = ("volume", "a volume") if len(size) == 4 else ("image", "an image")
+    if not path.is_file():
+        raise GobelinError(f"--source {path}: no such file. Give the path of {what}.")
+    try:
+        return medium(kind).source(file_bytes(path), size)
+    except BadCell as error:
+        raise GobelinError(f"--source {path}: {error}. Give the path of {what}.") from error
+
+
+def mask_image(path: Path, size: tuple[int, ...], source: tuple[int, ...]) -> np.ndarray:
     """The mask file as bool [H, W], True where it is light: there the image is painted anew.
     Raises a GobelinError where it hasn't the width and height of `source`, or marks nothing."""
+    if len(size) > 3:
+        raise GobelinError(
+            f"--mask {path}: masks are for images, the generator makes volumes. Leave it out."
+        )
     image = _opened(path, "--mask")
     if image.size != source:
         (w, h), (width, height) = image.size, source

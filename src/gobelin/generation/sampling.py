@@ -1,6 +1,6 @@
-"""Train a generator, save and load its sampler, sample from it, write its images.
+"""Train a generator, save and load its sampler, sample from it, write its images or volumes.
 
-The images are PNG files that carry their provenance: model, condition, seed.
+The files carry their provenance: model, condition, seed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import read_json, write_json, write_lines
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.core.output import output_file
+from gobelin.data.media import medium_of
 from gobelin.data.provenance import marked_png
 from gobelin.generation.generators import (
     Condition,
@@ -51,7 +52,10 @@ class Generation:
         description="Step after which a passed limit of time ended training. The run writes it.",
     )
     size: int = setting(
-        default=32, ge=16, le=256, description="Side of the generated images in pixels."
+        default=32,
+        ge=16,
+        le=256,
+        description="Side of generated images in pixels, of volumes in voxels.",
     )
     seeds: int = setting(
         default=1, ge=1, le=100, description="Number of trainings, each from another seed."
@@ -166,14 +170,20 @@ def write(
     names: Iterable[str],
     lineage: Iterable[Mapping[str, Any]],
     folder: Path,
-    marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] = marked_png,
+    marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] | None = None,
+    pictures: bool = False,
 ) -> list[str]:
-    """Write PNG files with their provenance as they come. -> their file names. marked: the bytes of
-    a file, from its pixels and its lineage."""
+    """Write files with their provenance as they come: PNG of images, NIfTI of volumes. -> their
+    names. marked: the bytes of a file, from its pixels and its lineage; None = as the medium has
+    it. pictures: whether what is no image also gets its picture beside it."""
     written: list[str] = []
-    pixels = (image for block in blocks for image in block)
-    for image, name, origin in zip(pixels, names, lineage, strict=True):
-        with output_file(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(marked(image, origin))
-        written.append(f"{name}.png")
+    arrays = ((array, medium_of(block)) for block in blocks for array in block)
+    for (array, of_kind), name, origin in zip(arrays, names, lineage, strict=True):
+        data = of_kind.marked(array, origin) if marked is None else marked(array, origin)
+        with output_file(folder / f"{name}{of_kind.suffix}") as temporary:
+            temporary.write_bytes(data)
+        if pictures and of_kind.dimensions > 2:
+            with output_file(folder / f"{name}.png") as temporary:
+                temporary.write_bytes(marked_png(of_kind.picture(array), origin))
+        written.append(f"{name}{of_kind.suffix}")
     return written

@@ -319,6 +319,7 @@ def generate_command(
         query=query_of(options, columns),
         signer=signer,
     )
+    from gobelin.data.media import medium_of_file, stem_of
     from gobelin.workbench.generate import sheet
 
     together = sheet.write(paths, signer) if len(paths) > 1 else None
@@ -327,8 +328,10 @@ def generate_command(
             {"images": [str(p) for p in paths], **({"sheet": str(together)} if together else {})}
         )
     else:
-        name = f"{paths[0].stem.removesuffix(str(chosen[0]))}*.png"
-        say(f"{counted(len(paths), 'image', 'images')} in {paths[0].parent} ({name})")
+        medium = medium_of_file(paths[0])
+        name = f"{stem_of(paths[0]).removesuffix(str(chosen[0]))}*{medium.suffix}"
+        what = counted(len(paths), medium.plural.removesuffix("s"), medium.plural)
+        say(f"{what} in {paths[0].parent} ({name})")
         if together:
             say(f"side by side: {together}")
 

@@ -18,12 +18,13 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gobelin.core.machine import generator
 from gobelin.data.coarse import coarse_mean, coarse_scale, group_means
+from gobelin.networks.dimensions import inner_mean, pooled_to, resized, spread_over
 
-# from u [N, C, H, W] and a time, 0 to 1, to a velocity [N, C, H, W]
+# from u [N, C, H, W] and a time, 0 to 1, to a velocity [N, C, H, W]; u may be volumes [N, C, D, H,
+# W] everywhere here
 VelocityField = Callable[[Tensor, float], Tensor]
 Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
@@ -44,10 +45,8 @@ class Velocity(nn.Module):
     N(m, s^2 I) at every reach.
     """
 
-    def __init__(
-        self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, int, int]
-    ) -> None:
-        """size: C, H, W."""
+    def __init__(self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, ...]) -> None:
+        """size: C, H, W, or C, D, H, W of volumes."""
         super().__init__()
         self.backbone, self.embedding = backbone, embedding
         self.centre: Tensor
@@ -61,11 +60,11 @@ class Velocity(nn.Module):
         m is the mean of coarse cells, rounded (`data.coarse`), with straight lines between them. Of
         two exact means the difference would be the image that one of them lacks; rounded pixels
         would still show it to an eye that averages over its neighbours."""
-        cells = functional.adaptive_avg_pool2d(signal, min(CELLS, *signal.shape[2:]))
+        cells = pooled_to(signal, min(CELLS, *signal.shape[2:]))
         kept = coarse_mean(cells.flatten(1).numpy(), group, least_groups)
         mean = torch.from_numpy(kept).to(signal.dtype).view(cells.shape[1:])
-        self.centre.copy_(functional.interpolate(mean[None], signal.shape[2:], mode="bilinear")[0])
-        squares = (signal - self.centre).square().mean((1, 2, 3))[:, None]  # [N, 1]
+        self.centre.copy_(resized(mean[None], signal.shape[2:])[0])
+        squares = inner_mean((signal - self.centre).square())[:, None]  # [N, 1]
         spread = float(group_means(squares.numpy(), group).mean()) ** 0.5
         self.spread.fill_(max(float(coarse_scale(spread)), 0.05))
 
@@ -83,7 +82,7 @@ class Velocity(nn.Module):
         beside: more inputs of F, passed on as they are. reach: d [N], 0 for the velocity at t; None
         for an F that takes no reach.
         """
-        t, d = time[:, None, None, None], 0.0 if reach is None else reach[:, None, None, None]
+        t, d = spread_over(time, signal), 0.0 if reach is None else spread_over(reach, signal)
         moved = signal - t * self.centre
         inside, skip, outside = balance(t, self.spread, d)
         extra = beside if reach is None else (*beside, reach)
@@ -124,7 +123,7 @@ def times(count: int, kind: Times, rng: torch.Generator) -> Tensor:
 
 def on_path(image: Tensor, start: Tensor, time: Tensor) -> Tensor:
     """u_t of u_1 = image and u_0 = start [N, C, H, W], time [N]."""
-    t = time[:, None, None, None]
+    t = spread_over(time, image)
     return (1 - t) * start + t * image
 
 
@@ -137,7 +136,7 @@ def path_loss(
     image u_1 and start u_0 [N, C, H, W], time [N].
     """
     error = velocity(on_path(image, start, time), time) - (image - start)
-    return error.square().mean((1, 2, 3))
+    return inner_mean(error.square())
 
 
 def fixed_loss(
@@ -174,7 +173,7 @@ def halves(
     half = reach / 2
     learned_reach = torch.where(half < SHORTEST_REACH, 0.0, half)
     first = velocity(signal, time, learned_reach)
-    second = velocity(signal + half[:, None, None, None] * first, time + half, learned_reach)
+    second = velocity(signal + spread_over(half, signal) * first, time + half, learned_reach)
     return (first + second) / 2
 
 

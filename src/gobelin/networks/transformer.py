@@ -1,5 +1,5 @@
-"""A transformer on the patches of an image, conditioned on a time and a condition vector (DiT,
-Peebles and Xie 2023, section 3.2).
+"""A transformer on the patches of an image or volume, conditioned on a time and a condition vector
+(DiT, Peebles and Xie 2023, section 3.2).
 
 Nearly all its work is matrix products over tokens, which processors with bfloat16 do ten times
 faster than float32.
@@ -7,45 +7,51 @@ faster than float32.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gobelin.networks.dimensions import convolution, enlarged
+
 TIME_FREQUENCIES = 32  # of the sines and cosines that encode a time
 MOST_IMAGE_PATCHES = 256
 
 
-def patch_for(height: int, width: int) -> int:
-    """Side of a patch: 2 up to 20 pixels, else 4, doubled until there are at most 256 patches."""
-    patch = 2 if max(height, width) <= 20 else 4
-    while -(-height // patch) * -(-width // patch) > MOST_IMAGE_PATCHES:
+def patch_for(sides: Sequence[int]) -> int:
+    """Side of a patch: 2 up to 20 pixels, else 4, doubled until there are at most 256 patches.
+    sides: H, W of images, D, H, W of volumes.
+    """
+    patch = 2 if max(sides) <= 20 else 4
+    while math.prod(-(-side // patch) for side in sides) > MOST_IMAGE_PATCHES:
         patch *= 2
     return patch
 
 
-def canvas(height: int, width: int, patch: int) -> tuple[int, int]:
-    """Height and width rounded up to whole patches."""
-    return -(-height // patch) * patch, -(-width // patch) * patch
+def canvas(sides: Sequence[int], patch: int) -> tuple[int, ...]:
+    """The sides rounded up to whole patches."""
+    return tuple(-(-side // patch) * patch for side in sides)
 
 
 def padded(signal: Tensor, patch: int) -> Tensor:
-    """[N, C, H, W] enlarged to whole patches; the edge is repeated to the right and below."""
-    height, width = signal.shape[2:]
-    whole = canvas(height, width, patch)
-    return functional.pad(signal, (0, whole[1] - width, 0, whole[0] - height), mode="replicate")
+    """[N, C, H, W] enlarged to whole patches; the edge is repeated to the right and below. The same
+    of volumes [N, C, D, H, W]."""
+    return enlarged(signal, canvas(signal.shape[2:], patch))
 
 
-def waves(rows: int, columns: int, width: int) -> Tensor:
-    """[rows * columns, width]: sines and cosines of a patch's row and column (Vaswani et al. 2017,
-    section 3.5).
+def waves(grid: Sequence[int], width: int) -> Tensor:
+    """[T, width]: sines and cosines of a patch's place along each side of the grid of T patches
+    (Vaswani et al. 2017, section 3.5).
     """
-    count = -(-width // 4)
+    count = -(-width // (2 * len(grid)))
     frequency = torch.logspace(0, -2, count) * math.pi / 2
-    row = (torch.arange(rows)[:, None] * frequency).repeat_interleave(columns, 0)
-    column = (torch.arange(columns)[:, None] * frequency).repeat(rows, 1)
-    return torch.cat([row.sin(), row.cos(), column.sin(), column.cos()], dim=1)[:, :width]
+    places = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
+    angles = [place.flatten()[:, None] * frequency for place in places]
+    both = [wave for angle in angles for wave in (angle.sin(), angle.cos())]
+    return torch.cat(both, dim=1)[:, :width]
 
 
 def time_waves(time: Tensor) -> Tensor:
@@ -65,14 +71,15 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 class AttentionBlock(nn.Module):
-    """A depthwise convolution over 3 x 3 patches, attention, then a two-layer network on each
-    token. The last two are scaled, shifted and gated by the style (adaLN-Zero).
+    """A depthwise convolution over 3 x 3 patches (3 x 3 x 3 of a volume), attention, then a
+    two-layer network on each token. The last two are scaled, shifted and gated by the style
+    (adaLN-Zero). grid: patches along each side.
     """
 
-    def __init__(self, rows: int, columns: int, width: int, heads: int) -> None:
+    def __init__(self, grid: tuple[int, ...], width: int, heads: int) -> None:
         super().__init__()
-        self.rows, self.columns, self.heads = rows, columns, heads
-        self.near = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.grid, self.heads = grid, heads
+        self.near = convolution(len(grid), width, width, 3, padding=1, groups=width)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.style = nn.Linear(width, 6 * width)
         self.ask = nn.Linear(width, 3 * width)
@@ -84,9 +91,8 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """x [N, T, width], style [N, width] -> [N, T, width]."""
-        x = x + self.near(x.transpose(1, 2).unflatten(2, (self.rows, self.columns))).flatten(
-            2
-        ).transpose(1, 2)
+        near = self.near(x.transpose(1, 2).unflatten(2, self.grid))
+        x = x + near.flatten(2).transpose(1, 2)
         scale, shift, gate, scale_2, shift_2, gate_2 = self.style(style)[:, None].chunk(6, dim=2)
         projected = self.ask(self.norm(x) * (1 + scale) + shift).unflatten(2, (3, self.heads, -1))
         attended = attention(*projected.transpose(1, 3).unbind(2))
@@ -98,28 +104,27 @@ class AttentionBlock(nn.Module):
 
 
 class PatchTransformer(nn.Module):
-    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W]. H and W are multiples of the
-    patch. Untrained it is 0.
+    """F(signal, time, condition, reach): [N, C, H, W] -> [N, C, H, W], or of volumes [N, C, D, H,
+    W]. The sides are multiples of the patch. Untrained it is 0.
     """
 
     def __init__(
-        self, size: tuple[int, int, int], patch: int, width: int, depth: int, heads: int
+        self, size: tuple[int, ...], patch: int, width: int, depth: int, heads: int
     ) -> None:
-        """size: C, H, W."""
+        """size: C, H, W, or C, D, H, W."""
         super().__init__()
-        channels, height, breadth = size
-        self.patch, self.rows, self.columns = patch, height // patch, breadth // patch
-        self.inside = nn.Linear(channels * patch**2, width)
-        self.place = nn.Parameter(waves(self.rows, self.columns, width))
+        channels, *sides = size
+        self.patch, self.grid = patch, tuple(side // patch for side in sides)
+        numbers = channels * patch ** len(sides)  # of a patch
+        self.inside = nn.Linear(numbers, width)
+        self.place = nn.Parameter(waves(self.grid, width))
         self.time = nn.Linear(2 * TIME_FREQUENCIES, width)
         self.reach = nn.Linear(2 * TIME_FREQUENCIES, width)
         self.steer = nn.Linear(width, width)
-        self.blocks = nn.ModuleList(
-            AttentionBlock(self.rows, self.columns, width, heads) for _ in range(depth)
-        )
+        self.blocks = nn.ModuleList(AttentionBlock(self.grid, width, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.style = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, channels * patch**2)
+        self.out = nn.Linear(width, numbers)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -136,13 +141,20 @@ class PatchTransformer(nn.Module):
         return self.image(self.out(self.norm(x) * (1 + scale) + shift))
 
     def tokens(self, signal: Tensor) -> Tensor:
-        """[N, C, H, W] -> [N, T, C p p]."""
-        cut = signal.unflatten(3, (self.columns, self.patch)).unflatten(2, (self.rows, self.patch))
-        return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        """[N, C, H, W] -> [N, T, C p p], or [N, C, D, H, W] -> [N, T, C p p p]."""
+        dims = len(self.grid)
+        cut = signal
+        for axis in range(dims + 1, 1, -1):
+            cut = cut.unflatten(axis, (-1, self.patch))
+        patches, inside = range(2, 2 * dims + 2, 2), range(3, 2 * dims + 2, 2)
+        return cut.permute(0, *patches, 1, *inside).flatten(dims + 1).flatten(1, dims)
 
     def image(self, tokens: Tensor) -> Tensor:
-        """[N, T, C p p] -> [N, C, H, W]."""
-        cut = tokens.unflatten(2, (-1, self.patch, self.patch)).unflatten(
-            1, (self.rows, self.columns)
-        )
-        return cut.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        """The inverse of `tokens`."""
+        dims = len(self.grid)
+        cut = tokens.unflatten(2, (-1, *[self.patch] * dims)).unflatten(1, self.grid)
+        pairs = zip(range(1, dims + 1), range(dims + 2, 2 * dims + 2), strict=True)
+        image = cut.permute(0, dims + 1, *itertools.chain.from_iterable(pairs))
+        for axis in range(dims + 1, 1, -1):
+            image = image.flatten(2 * axis - 2, 2 * axis - 1)
+        return image

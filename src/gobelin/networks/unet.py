@@ -11,30 +11,45 @@ become channels: 3 x 3 convolutions at full size are what costs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gobelin.networks.dimensions import (
+    LAST,
+    channels_last,
+    convolution,
+    shuffled,
+    spread_over,
+    unshuffled,
+)
 from gobelin.networks.transformer import TIME_FREQUENCIES, attention, time_waves
 
 NORM_GROUPS = 8  # groups of channels of a normalisation, if they divide the channels
 MOST_WIDTHS = 4  # channels of a level, at most, as a multiple of those at full size
 COARSEST_SIDE = 8  # cells of the longer side at the coarsest level, at least
+COARSEST_VOLUME_SIDE = 4  # the same of volumes
 
 
-def square_for(height: int, width: int) -> int:
-    """Side of the squares of pixels that become channels: 1 up to 24 pixels, 2 up to 64, else 4."""
+def square_for(sides: Sequence[int]) -> int:
+    """Side of the squares of pixels that become channels: 1 up to 24 pixels, 2 up to 64, else 4.
+    Of volumes, the side of cubes: 2 up to 24 voxels, else 4."""
     # at 32 pixels, squares of 2 with twice the width make twice as many steps in the same time
     # (measured)
-    longest = max(height, width)
+    longest = max(sides)
+    if len(sides) == 3:
+        return 2 if longest <= 24 else 4
     return 1 if longest <= 24 else 2 if longest <= 64 else 4
 
 
-def halvings_for(height: int, width: int, square: int) -> int:
-    """How often the resolution is halved until the longer side has 8 to 15 cells; at least once."""
-    return max(1, int(math.log2(max(height, width) / square / COARSEST_SIDE)))
+def halvings_for(sides: Sequence[int], square: int) -> int:
+    """How often the resolution is halved until the longer side has 8 to 15 cells (4 to 7 of a
+    volume); at least once."""
+    coarsest = COARSEST_SIDE if len(sides) == 2 else COARSEST_VOLUME_SIDE
+    return max(1, int(math.log2(max(sides) / square / coarsest)))
 
 
 def groups_of(channels: int) -> nn.GroupNorm:
@@ -47,19 +62,19 @@ class Residual(nn.Module):
     The style [N, K] scales and shifts the second normalisation.
     """
 
-    def __init__(self, inside: int, outside: int, style: int) -> None:
+    def __init__(self, dims: int, inside: int, outside: int, style: int) -> None:
         super().__init__()
         self.first, self.second = groups_of(inside), groups_of(outside)
-        self.read = nn.Conv2d(inside, outside, 3, padding=1)
+        self.read = convolution(dims, inside, outside, 3, padding=1)
         self.steer = nn.Linear(style, 2 * outside)
-        self.write = nn.Conv2d(outside, outside, 3, padding=1)
-        self.past = nn.Conv2d(inside, outside, 1) if inside != outside else nn.Identity()
+        self.write = convolution(dims, outside, outside, 3, padding=1)
+        self.past = convolution(dims, inside, outside, 1) if inside != outside else nn.Identity()
         for weight in (*self.steer.parameters(), *self.write.parameters()):
             nn.init.zeros_(weight)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         hidden = self.read(functional.silu(self.first(x)))
-        scale, shift = self.steer(style)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = spread_over(self.steer(style), x).chunk(2, dim=1)
         return self.past(x) + self.write(functional.silu(self.second(hidden) * (1 + scale) + shift))
 
 
@@ -88,9 +103,10 @@ class CellAttention(nn.Module):
 
 
 class Unet(nn.Module):
-    """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W]. Untrained it is 0.
+    """F(signal, time, condition, beside): [N, C, H, W] -> [N, C, H, W], or of volumes [N, C, D, H,
+    W]. Untrained it is 0.
 
-    H and W are multiples of `square` 2^halvings. beside: [N, B, H, W], more input channels.
+    The sides are multiples of `square` 2^halvings. beside: [N, B, H, W], more input channels.
     """
 
     def __init__(
@@ -102,50 +118,51 @@ class Unet(nn.Module):
         width: int,
         depth: int,
         style: int,
+        dims: int = 2,
     ) -> None:
         """channels: C. beside: B. square: side of the squares that become channels. halvings: count
         of levels below the first. width: channels at full size, doubled at every halving up to 4
         times. depth: residual blocks a level, on each side of the U. style: length of the condition
-        vector.
+        vector. dims: 2 for images, 3 for volumes.
         """
         super().__init__()
-        self.square = square
+        self.square, self.dims = square, dims
         widths = [width * min(2**k, MOST_WIDTHS) for k in range(halvings + 1)]
         self.time, self.steer = nn.Linear(2 * TIME_FREQUENCIES, style), nn.Linear(style, style)
-        self.inside = nn.Conv2d((channels + beside) * square**2, width, 3, padding=1)
+        self.inside = convolution(dims, (channels + beside) * square**dims, width, 3, padding=1)
         self.downs = nn.ModuleList(
-            nn.ModuleList(Residual(level_width, level_width, style) for _ in range(depth))
+            nn.ModuleList(Residual(dims, level_width, level_width, style) for _ in range(depth))
             for level_width in widths[:-1]
         )
         self.falls = nn.ModuleList(
-            nn.Conv2d(a, b, 2, 2) for a, b in zip(widths, widths[1:], strict=False)
+            convolution(dims, a, b, 2, 2) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.bottom = nn.ModuleList(
-            Residual(widths[-1], widths[-1], style) for _ in range(2 * depth)
+            Residual(dims, widths[-1], widths[-1], style) for _ in range(2 * depth)
         )
         self.glance = CellAttention(widths[-1])
         self.rises = nn.ModuleList(
-            nn.Conv2d(b, a, 1) for a, b in zip(widths, widths[1:], strict=False)
+            convolution(dims, b, a, 1) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.ups = nn.ModuleList(
             nn.ModuleList(
-                Residual(level_width * (2 if k == 0 else 1), level_width, style)
+                Residual(dims, level_width * (2 if k == 0 else 1), level_width, style)
                 for k in range(depth)
             )
             for level_width in widths[:-1]
         )
         self.norm = groups_of(width)
-        self.out = nn.Conv2d(width, channels * square**2, 3, padding=1)
+        self.out = convolution(dims, width, channels * square**dims, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(cast(Tensor, self.out.bias))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(memory_format=LAST[dims])  # type: ignore[call-overload]
 
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, beside: Tensor) -> Tensor:
         """signal [N, C, H, W], time [N], embedded [N, style], beside [N, B, H, W]."""
         style = functional.silu(embedded + self.time(time_waves(time)))
         style = functional.silu(self.steer(style))
-        x = functional.pixel_unshuffle(torch.cat([signal, beside], dim=1), self.square)
-        x = self.inside(x.contiguous(memory_format=torch.channels_last))
+        x = unshuffled(torch.cat([signal, beside], dim=1), self.square)
+        x = self.inside(channels_last(x))
         bridges = []
         for down, fall in zip(self.downs, self.falls, strict=True):
             for block in cast(nn.ModuleList, down):
@@ -162,21 +179,24 @@ class Unet(nn.Module):
             )
             for block in cast(nn.ModuleList, up):
                 x = block(x, style)
-        return functional.pixel_shuffle(self.out(functional.silu(self.norm(x))), self.square)
+        return shuffled(self.out(functional.silu(self.norm(x))), self.square, self.dims)
 
 
-def rectangles(count: int, height: int, width: int, share: float, rng: torch.Generator) -> Tensor:
-    """Random masks, float32 [count, 1, height, width]: 1 where a pixel is known, else 0.
+def rectangles(count: int, sides: Sequence[int], share: float, rng: torch.Generator) -> Tensor:
+    """Random masks, float32 [count, 1, *sides]: 1 where a pixel is known, else 0.
 
-    In a share of the images the pixels inside, or those outside, of a random rectangle are known;
-    in the others none.
+    In a share of the images the pixels inside, or those outside, of a random rectangle (a box in a
+    volume) are known; in the others none.
     """
     # corners: [count, (row, column), (low, high)]; draws: outside or inside, and whether at all
-    corners = torch.rand(count, 2, 2, generator=rng).sort(dim=2).values
+    dims = len(sides)
+    corners = torch.rand(count, dims, 2, generator=rng).sort(dim=2).values
     draws = torch.rand(count, 2, generator=rng)
-    rows = (torch.arange(height) + 0.5)[None, :, None] / height
-    columns = (torch.arange(width) + 0.5)[None, None, :] / width
-    low, high = corners[:, :, 0, None, None].unbind(1), corners[:, :, 1, None, None].unbind(1)
-    inside = (rows > low[0]) & (rows < high[0]) & (columns > low[1]) & (columns < high[1])
-    outer, known = (draws[:, side, None, None] < bound for side, bound in ((0, 0.5), (1, share)))
+    inside = torch.ones(count, *sides, dtype=torch.bool)
+    for axis, side in enumerate(sides):
+        place = ((torch.arange(side) + 0.5) / side).view(-1, *[1] * (dims - 1 - axis))
+        low, high = (spread_over(corners[:, axis, k], inside) for k in (0, 1))
+        inside &= (place > low) & (place < high)
+    outer = spread_over(draws[:, 0] < 0.5, inside)
+    known = spread_over(draws[:, 1] < share, inside)
     return ((inside ^ outer) & known).float()[:, None]

@@ -11,6 +11,7 @@ of a few hundred validation rows is noisy, and the best of twelve is a little to
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.lazy import torch
+from gobelin.data.media import medium_of
 from gobelin.data.provenance import save_png
 
 MOST_LOOKS = 12
@@ -28,6 +30,7 @@ MOST_SCORED_ROWS = 256  # validation rows that a look scores
 GRID_IMAGES = 16  # samples that a grid shows
 BORDER_PIXELS = 2  # white pixels between the images of a grid
 CELLS_A_SIDE = 8  # an image is pooled to 8 x 8 cells before it is scored
+CELLS_A_VOLUME_SIDE = 4  # a volume to 4 x 4 x 4
 PATIENCE = 4  # looks without a better score after which training stops
 
 
@@ -167,7 +170,10 @@ def looks(steps: int, score: float, paint: float) -> dict[int, bool]:
 
 
 def grid(images: np.ndarray) -> np.ndarray:
-    """Images, uint8 [n, H, W, C], as one image: a square of ceil(sqrt(n)) columns."""
+    """Images, uint8 [n, H, W, C], or pictures of volumes [n, D, H, W, C], as one image: a square of
+    ceil(sqrt(n)) columns."""
+    if images.ndim == 5:
+        images = np.stack([medium_of(images).picture(volume) for volume in images])
     n, height, width, channels = images.shape
     across = math.ceil(math.sqrt(n))
     down = -(-n // across)
@@ -188,15 +194,20 @@ def grid(images: np.ndarray) -> np.ndarray:
 
 def cells(images: np.ndarray) -> np.ndarray:
     """uint8 [n, H, W, C] -> float64 [n, D]: mean and standard deviation of each channel in each of
-    8 x 8 cells, from 0 to 1. Means describe where which colour is, deviations how sharp it is.
+    8 x 8 cells (4 x 4 x 4 of volumes), from 0 to 1. Means describe where which colour is,
+    deviations how sharp it is.
     """
-    n, height, width, channels = images.shape
-    rows, columns = (np.arange(CELLS_A_SIDE + 1) * side // CELLS_A_SIDE for side in (height, width))
+    n, *sides, channels = images.shape
+    count = CELLS_A_SIDE if len(sides) == 2 else CELLS_A_VOLUME_SIDE
+    cuts = []
+    for side in sides:
+        ends = np.arange(count + 1) * side // count
+        pairs = zip(ends[:-1], np.maximum(ends[1:], ends[:-1] + 1), strict=True)
+        cuts.append([slice(low, high) for low, high in pairs])
     features = []
-    for top, bottom in zip(rows, np.maximum(rows[1:], rows[:-1] + 1), strict=False):
-        for left, right in zip(columns, np.maximum(columns[1:], columns[:-1] + 1), strict=False):
-            cell = images[:, top:bottom, left:right].reshape(n, -1, channels) / 255
-            features += [cell.mean(1), cell.std(1)]
+    for cut in itertools.product(*cuts):
+        cell = images[(slice(None), *cut)].reshape(n, -1, channels) / 255
+        features += [cell.mean(1), cell.std(1)]
     return np.concatenate(features, axis=1)
 
 

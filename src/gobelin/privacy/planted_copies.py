@@ -1,5 +1,5 @@
 """Planted copies, the positive control of an audit: training images, changed a little in each of
-the ways in which a copy may be changed."""
+the ways in which a copy may be changed. Images [H, W, C], or volumes [D, H, W, C]."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 def _noisy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Shifted by up to a pixel, a little brighter or darker, with some noise."""
-    dy, dx = rng.integers(-1, 2, 2)
-    moved = np.pad(image, ((1, 1), (1, 1), (0, 0)), "edge")[1 + dy :, 1 + dx :][
-        : image.shape[0], : image.shape[1]
-    ]
+    dims = image.ndim - 1
+    by = rng.integers(-1, 2, dims)
+    wide = np.pad(image, ((1, 1),) * dims + ((0, 0),), "edge")
+    places = zip(by, image.shape[:dims], strict=True)
+    moved = wide[tuple(slice(1 + step, 1 + step + side) for step, side in places)]
     return moved * rng.uniform(0.95, 1.05) + rng.normal(0, 4, image.shape)
 
 
 def _cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """70 to 90 % of each side, anywhere, at the old size."""
+    if image.ndim == 4:
+        return _cropped_volume(image, rng)
     height, width = image.shape[:2]
     share = rng.uniform(0.7, 0.9)
     top, left = rng.uniform(0, 1 - share, 2)
@@ -39,30 +42,46 @@ def _cropped(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     )
 
 
+def _cropped_volume(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """70 to 90 % of each side, anywhere, at the old size; straight lines between voxels."""
+    share = rng.uniform(0.7, 0.9)
+    corner = rng.uniform(0, 1 - share, 3) * volume.shape[:3]
+    # voxel centres of the new grid, in voxels of the old one
+    start = corner + 0.5 * share - 0.5
+    layers = [
+        ndimage.affine_transform(volume[..., c], [share] * 3, start, order=1, mode="nearest")
+        for c in range(volume.shape[3])
+    ]
+    return np.stack(layers, 3)
+
+
 def _blurred(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Blurred by a Gaussian of 2 to 5 % of the side."""
-    return ndimage.gaussian_filter(image, (rng.uniform(0.02, 0.05) * image.shape[0],) * 2 + (0,))
+    sigma = rng.uniform(0.02, 0.05) * image.shape[0]
+    return ndimage.gaussian_filter(image, (sigma,) * (image.ndim - 1) + (0,))
 
 
 def _recoloured(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Contrast and brightness of each channel changed."""
-    channels = image.shape[2]
+    channels = image.shape[-1]
     return image * rng.uniform(0.7, 1.2, channels) + rng.uniform(-30, 30, channels)
 
 
 def _overlaid(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A box of one colour over 9 to 25 % of the area."""
-    out, (height, width, channels) = image.copy(), image.shape
-    h, w = (rng.uniform(0.3, 0.5, 2) * (height, width)).astype(int)
-    top, left = rng.integers(0, height - h + 1), rng.integers(0, width - w + 1)
-    out[top : top + h, left : left + w] = rng.integers(0, 256, channels)
+    """A box of one colour over 9 to 25 % of the area, or 9 to 25 % of a volume."""
+    out, (*sides, channels) = image.copy(), image.shape
+    low, high = (0.3, 0.5) if len(sides) == 2 else (0.45, 0.63)
+    lengths = (rng.uniform(low, high, len(sides)) * sides).astype(int)
+    corner = [rng.integers(0, side - n + 1) for side, n in zip(sides, lengths, strict=True)]
+    box = tuple(slice(a, a + n) for a, n in zip(corner, lengths, strict=True))
+    out[box] = rng.integers(0, 256, channels)
     return out
 
 
 CHANGES: Mapping[str, Change] = {
     "exact": lambda image, rng: image,
     "noisy": _noisy,
-    "flipped": lambda image, rng: image[:, ::-1],
+    "flipped": lambda image, rng: image[..., ::-1, :],
     "cropped": _cropped,
     "blurred": _blurred,
     "recoloured": _recoloured,
@@ -72,7 +91,7 @@ CHANGES: Mapping[str, Change] = {
 
 def plant(images: np.ndarray, count: int, seed: int, change: str = "noisy") -> np.ndarray:
     """`count` different images of uint8 [n, H, W, C], changed in this way: uint8 [count, H, W, C].
-    All n if there are fewer."""
+    All n if there are fewer. The same of volumes [n, D, H, W, C]."""
     rng = numpy_generator(seed, f"planted copies, {change}")
     chosen = images[rng.choice(len(images), min(count, len(images)), replace=False)]
     changed = np.stack([CHANGES[change](image.astype(np.float64), rng) for image in chosen])

@@ -9,6 +9,9 @@ on the three quarters of the pixels that fit best, for an image that is partly c
 the candidate may be blurred or sharpened: the fit is to itself and to two blurred copies of itself,
 in closed form.
 
+Volumes are fitted in the same way, by maps of twelve numbers. Shapes below are those of images; a
+volume has one more S, and a map of a volume is [3, 4].
+
 What this cannot show: a copy that is bent, redrawn or cropped to less than two thirds.
 """
 
@@ -22,7 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from gobelin.core.progress import counted
-from gobelin.privacy.candidates import COMPARED_SIDE, candidates, grey, reduced, warped
+from gobelin.networks.dimensions import dimensions, pooled
+from gobelin.privacy.candidates import candidates, flips, grey, reduced, warped
 
 COARSE_STEPS = 6  # of fitting the map at half the size
 FINE_STEPS = 4  # of fitting it at the whole size, first blurred and then sharp
@@ -32,6 +36,7 @@ BLURS = (0.025, 0.05)  # of the side
 NOISE = 3 / 255  # smaller differences are rounding and noise
 FIT_RIDGE = 3e-4  # of the least-squares fits
 IMAGES_AT_ONCE = 256
+VOLUMES_AT_ONCE = 64
 MEASURED_CANDIDATES = 3  # candidates that are measured in colours
 WAYS = ("as it is", "recoloured", "partly covered")
 
@@ -46,7 +51,8 @@ class BestFit(NamedTuple):
 def fits(
     images: np.ndarray, pool: np.ndarray, groups: np.ndarray | None = None
 ) -> dict[str, BestFit]:
-    """{way of comparing: the fits}. images uint8 [n, H, W, C], pool uint8 [m, H, W, C].
+    """{way of comparing: the fits}. images uint8 [n, H, W, C], pool uint8 [m, H, W, C]; or volumes,
+    [n, D, H, W, C] and [m, D, H, W, C].
 
     groups: int [m], of the pool; the first m images are then the pool itself, and no image explains
     one of its own group.
@@ -54,8 +60,9 @@ def fits(
     x, y = reduced(images), reduced(pool)
     rows, mirrored, maps = candidates(grey(x), grey(y), groups)
     blocks: list[dict[str, tuple[Tensor, Tensor]]] = []
-    for start in counted("align images", range(0, len(x), IMAGES_AT_ONCE)):
-        part = slice(start, start + IMAGES_AT_ONCE)
+    at_once = IMAGES_AT_ONCE if dimensions(x) == 2 else VOLUMES_AT_ONCE
+    for start in counted("align images", range(0, len(x), at_once)):
+        part = slice(start, start + at_once)
         blocks.append(_explained(x[part], y, rows[part], mirrored[part], maps[part]))
     out = {}
     for way in WAYS:
@@ -70,14 +77,16 @@ def _explained(
     """For each way: the rest that the best candidate leaves of each image [n, C, S, S], [n], and
     the row of that candidate, [n]. rows, mirrored: [n, K]; maps: [n, K, 2, 3]."""
     n, k = rows.shape
-    shown = torch.where(mirrored[:, :, None, None, None], x.flip(3)[:, None], x[:, None]).flatten(
-        0, 1
-    )
+    which = mirrored[(..., *[None] * (x.dim() - 1))]
+    shown = x[:, None]
+    for place, axis in enumerate(flips(x)):
+        shown = torch.where(which == place + 1, x.flip(axis)[:, None], shown)
+    shown = shown.expand(n, k, *x.shape[1:]).flatten(0, 1)
     flat, given = rows.flatten(), maps.flatten(0, 1)
     soft, soft_pool = blurred(grey(shown), 1.0), blurred(grey(pool), 1.0)
     moved, left = align(
-        functional.avg_pool2d(soft, 2),
-        functional.avg_pool2d(soft_pool, 2)[flat],
+        pooled(soft, 2),
+        pooled(soft_pool, 2)[flat],
         given,
         COARSE_STEPS,
     )
@@ -104,16 +113,15 @@ def align(x: Tensor, y: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tenso
 
     x, y: [P, 1, S, S]; maps: where to start, [P, 2, 3].
     """
-    side = x.shape[-1]
+    side, dims = x.shape[-1], dimensions(x)
     ticks = (torch.arange(side) + 0.5) * 2 / side - 1
-    place = torch.stack(
-        [*torch.meshgrid(ticks, ticks, indexing="xy"), torch.ones(side, side)]
-    ).flatten(1)  # [3, S^2]
+    axes = torch.meshgrid(*[ticks] * dims, indexing="ij")
+    place = torch.stack([*axes[::-1], torch.ones_like(axes[0])]).flatten(1)  # [3, S^2]
     a, slopes = x.flatten(1), torch.cat([y, *_slopes(y)], 1)
-    counted = int(ALIGNED_PIXELS * side**2)
+    counted = int(ALIGNED_PIXELS * side**dims)
     best, left, now, weight = maps, torch.full((len(x),), torch.inf), maps, torch.ones_like(a)
     for step in range(steps + 1):
-        value, right, down = warped(slopes, now).flatten(2).unbind(1)
+        value, *along = warped(slopes, now).flatten(2).unbind(1)
         gain, rest = _gained(a, value, weight)
         error = rest**2
         weight = (error <= error.kthvalue(counted, dim=1, keepdim=True).values).float()
@@ -125,7 +133,7 @@ def align(x: Tensor, y: Tensor, maps: Tensor, steps: int) -> tuple[Tensor, Tenso
         if step < steps:
             now = _stepped(
                 now,
-                torch.cat([right[:, None] * place, down[:, None] * place], 1) * gain[:, :, None],
+                torch.cat([slope[:, None] * place for slope in along], 1) * gain[:, :, None],
                 rest,
                 weight,
             )
@@ -146,42 +154,49 @@ def _gained(a: Tensor, value: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _stepped(maps: Tensor, slopes: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
-    """One damped Gauss-Newton step of the six numbers of each map, within their bounds.
+    """One damped Gauss-Newton step of the six numbers of each map (twelve of a volume), within
+    their bounds.
 
     maps [P, 2, 3], slopes [P, 6, S^2], rest and weight [P, S^2].
     """
+    count, dims = slopes.shape[1], maps.shape[1]
     weighted = slopes * weight[:, None]
     curve = weighted @ slopes.transpose(1, 2)
     damping = curve.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * 1e-3 + 1e-4
-    move = torch.linalg.solve(curve + damping * torch.eye(6), weighted @ rest[:, :, None]).view(
-        -1, 2, 3
-    )
-    new = maps + move.clamp(-0.3, 0.3)
-    low, high = (
-        torch.tensor([[0.5, -0.3, -0.7], [-0.3, 0.5, -0.7]]),
-        torch.tensor([[1.3, 0.3, 0.7], [0.3, 1.3, 0.7]]),
-    )
+    move = torch.linalg.solve(curve + damping * torch.eye(count), weighted @ rest[:, :, None])
+    new = maps + move.view(maps.shape).clamp(-0.3, 0.3)
+    # by row: the diagonal scales, the last column moves, the rest turns and shears
+    low, high = torch.full((dims, dims + 1), -0.3), torch.full((dims, dims + 1), 0.3)
+    low.fill_diagonal_(0.5), high.fill_diagonal_(1.3)
+    low[:, dims], high[:, dims] = -0.7, 0.7
     return torch.minimum(torch.maximum(new, low), high)
 
 
-def _slopes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """d/dx and d/dy of images [n, 1, S, S], whose side goes from -1 to 1."""
-    wide = functional.pad(x, (1, 1, 1, 1), mode="replicate") * (x.shape[-1] / 4)
-    return (
-        wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2],
-        wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1],
-    )
+def _slopes(x: Tensor) -> list[Tensor]:
+    """d/dx and d/dy of images [n, 1, S, S], whose side goes from -1 to 1; d/dz too of volumes."""
+    dims = dimensions(x)
+    wide = functional.pad(x, (1, 1) * dims, mode="replicate") * (x.shape[-1] / 4)
+    out = []
+    for axis in range(dims - 1, -1, -1):
+        low, high = [slice(1, -1)] * dims, [slice(1, -1)] * dims
+        low[axis], high[axis] = slice(None, -2), slice(2, None)
+        out.append(wide[(..., *high)] - wide[(..., *low)])
+    return out
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:
     """Images [n, C, S, S], blurred by a Gaussian of `sigma` pixels. Edge pixels are repeated."""
     reach = int(3 * sigma + 0.5)
     line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma) ** 2)
-    line = (line / line.sum()).expand(x.shape[1], 1, 1, -1)
-    wide = functional.pad(x, (reach,) * 4, mode="replicate")
-    return functional.conv2d(
-        functional.conv2d(wide, line, groups=x.shape[1]), line.transpose(2, 3), groups=x.shape[1]
-    )
+    channels, dims = x.shape[1], dimensions(x)
+    wide = functional.pad(x, (reach, reach) * dims, mode="replicate")
+    convolved = functional.conv2d if dims == 2 else functional.conv3d
+    for axis in range(dims - 1, -1, -1):
+        shape = [channels, 1, *[1] * dims]
+        shape[2 + axis] = len(line)
+        weight = (line / line.sum()).view(shape[1:]).expand(shape)
+        wide = convolved(wide, weight, groups=channels)
+    return wide
 
 
 def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
@@ -190,7 +205,8 @@ def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
     x, y: [P, C, S, S]; maps: [P, 2, 3].
     """
     # y, and the directions from y to its blurred copies
-    levels = torch.stack([y, *(blurred(y, sigma * COMPARED_SIDE) - y for sigma in BLURS)], 1)
+    side = y.shape[-1]
+    levels = torch.stack([y, *(blurred(y, sigma * side) - y for sigma in BLURS)], 1)
     shape = levels.shape
     levels = warped(levels.flatten(1, 2), maps).view(shape[0], shape[1], shape[2], -1)
     levels = levels.transpose(1, 2)  # [P, C, 3, S^2]
@@ -201,7 +217,7 @@ def measured(x: Tensor, y: Tensor, maps: Tensor) -> dict[str, Tensor]:
     )
     bright = torch.cat([levels, torch.ones_like(levels[:, :, :1])], 2)
     free = (_least(x, bright) ** 2).mean(1)
-    covered, counted = free, int(UNCOVERED_PIXELS * COMPARED_SIDE**2)
+    covered, counted = free, int(UNCOVERED_PIXELS * x.shape[2])
     for _ in range(2):
         weight = (covered <= covered.kthvalue(counted, dim=1, keepdim=True).values).float()
         covered = (_least(x, bright, weight[:, None]) ** 2).mean(1)

@@ -23,6 +23,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.image_range import BEYOND
+from gobelin.data.media import kinds as media
 from gobelin.data.path_spelling import found_below
 from gobelin.data.provenance import is_marked
 from gobelin.embedding.features import Embedder, Embeddings
@@ -168,14 +169,14 @@ def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
 def _marked(
     schema: Schema, dataset: Dataset, bad: set[tuple[str, str]]
 ) -> list[tuple[str, str, str]]:
-    """Cells (row id, column, reason) with an image that is marked as generated, in rows that claim
-    to be real. bad: (row id, column) that can't be read.
+    """Cells (row id, column, reason) with an image or volume that is marked as generated, in rows
+    that claim to be real. bad: (row id, column) that can't be read.
     """
     marked = []
     columns = [
         c.name
         for c in schema.columns
-        if c.kind == "image" and c.role == "cell" and c.name in dataset.column_names
+        if c.kind in media() and c.role == "cell" and c.name in dataset.column_names
     ]
     for column in columns:
         for row, value in enumerate(dataset.values(column)):

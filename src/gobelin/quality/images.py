@@ -26,7 +26,7 @@ from gobelin.core.machine import Runtime
 from gobelin.core.progress import counted
 from gobelin.core.workers import in_order
 from gobelin.data.fields import Field
-from gobelin.data.images import png_bytes
+from gobelin.data.media import medium_of
 from gobelin.embedding.encoders import FittedEncoder, TrainingCells
 from gobelin.evidence.findings import Finding
 from gobelin.quality.judge import Judge, image_encoder
@@ -36,15 +36,16 @@ IMAGE_COLUMN = "image"  # the only column of the cells that the second encoder g
 ENCODED_AT_ONCE = 256  # decoded and encoded
 # Encoders that need no weights, with their settings. Where the run names none, the first that isn't
 # the generator's own is taken. They are narrow: a Fréchet distance needs more images than features.
-SPACES: dict[str, Mapping[str, Any]] = {
-    "convolution": {"filters": 16},
-    "pixels": {"frequencies": 8},
+SPACES: dict[str, dict[str, Mapping[str, Any]]] = {
+    "images": {"convolution": {"filters": 16}, "pixels": {"frequencies": 8}},
+    "volumes": {"voxels": {"frequencies": 4, "cells": 2}, "volume": {}},
 }
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """images: uint8 [n, H, W, 3] at the generator's size. labels: their classes [n], or None."""
+    """images: uint8 [n, H, W, 3] at the generator's size, or volumes [n, D, H, W, C]. labels: their
+    classes [n], or None."""
 
     images: np.ndarray
     labels: np.ndarray | None = None
@@ -66,10 +67,11 @@ def quality(
     """
     if not (len(train.images) and len(generated.images)):
         raise GobelinError("quality: there are no images to compare. Generate some first.")
-    net = second_name(settings, conditioned_on)
+    net = second_name(settings, conditioned_on, train.images)
     encoder = second(settings, train.images, conditioned_on, runtime)
     side = train.images.shape[1]
-    resize = f"{side} pixels (area average; bilinear where enlarged), then by the encoder's own"
+    unit = medium_of(train.images).unit
+    resize = f"{side} {unit} (area average; bilinear where enlarged), then by the encoder's own"
     real, floor, new = (
         FeatureSet(list(features(encoder, part.images, runtime)), net, resize, part.labels)
         for part in (train, holdout, generated)
@@ -89,37 +91,42 @@ def quality(
     return findings
 
 
-def second_name(settings: Judge, conditioned_on: str) -> str:
-    """The second encoder's name."""
-    return settings.space or next(name for name in SPACES if name != conditioned_on)
+def second_name(settings: Judge, conditioned_on: str, images: np.ndarray) -> str:
+    """The second encoder's name, for these images or volumes."""
+    able = SPACES[medium_of(images).plural]
+    return settings.space or next(name for name in able if name != conditioned_on)
 
 
 def second(
     settings: Judge, images: np.ndarray, conditioned_on: str, runtime: Runtime
 ) -> FittedEncoder:
     """The second encoder, fitted on these training images, uint8 [n, H, W, 3]."""
-    net = second_name(settings, conditioned_on)
-    return fitted(net, settings.space_settings or SPACES.get(net, {}), images, runtime)
+    net = second_name(settings, conditioned_on, images)
+    usual = SPACES[medium_of(images).plural].get(net, {})
+    return fitted(net, settings.space_settings or usual, images, runtime)
 
 
 def fitted(
     net: str, settings: Mapping[str, Any], images: np.ndarray, runtime: Runtime
 ) -> FittedEncoder:
     """The image encoder of this name, fitted on these images if it learns at all. In float32."""
-    component = image_encoder(net, settings)
+    of_kind = medium_of(images)
+    kind = of_kind.kind
+    component = image_encoder(net, settings, kind)
     return component.fit(
-        TrainingCells([{IMAGE_COLUMN: png_bytes(image)} for image in images]),
-        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,), "image"),
+        TrainingCells([{IMAGE_COLUMN: of_kind.cell(image)} for image in images]),
+        Field(IMAGE_COLUMN, net, (IMAGE_COLUMN,), kind),
         {IMAGE_COLUMN: IMAGE_COLUMN},
         replace(runtime, precision="float32"),
     )
 
 
 def features(encoder: FittedEncoder, images: np.ndarray, runtime: Runtime) -> Iterator[np.ndarray]:
-    """Features of images, uint8 [n, H, W, 3], in blocks float32 [m, D]."""
+    """Features of images, uint8 [n, H, W, 3], or of volumes, in blocks float32 [m, D]."""
+    of_kind = medium_of(images)
 
     def decoded(image: np.ndarray) -> Any:  # noqa: ANN401 - each encoder decodes to its own type
-        return encoder.decode({IMAGE_COLUMN: png_bytes(image)}, Path())[0]
+        return encoder.decode({IMAGE_COLUMN: of_kind.cell(image)}, Path())[0]
 
     for start in counted("encode images", range(0, len(images), ENCODED_AT_ONCE)):
         block = images[start : start + ENCODED_AT_ONCE]

@@ -52,12 +52,13 @@ class Judge:
     )
 
 
-def image_encoder(name: str, settings: Mapping[str, Any]) -> Encoder:
-    """The encoder of this name. Raises GobelinError if it reads no images."""
+def image_encoder(name: str, settings: Mapping[str, Any], kind: str = "image") -> Encoder:
+    """The encoder of this name. Raises GobelinError if it reads no images, or nothing of another
+    kind."""
     encoder: Encoder = catalog.build("encoders", name, settings)
-    if "image" not in encoder.kinds:
+    if kind not in encoder.kinds:
         raise GobelinError(
-            f"judge.space: {name!r} reads {', '.join(encoder.kinds)}, not images. Name an image"
+            f"judge.space: {name!r} reads {', '.join(encoder.kinds)}, not {kind}s. Name an {kind}"
             " encoder."
         )
     return encoder
@@ -67,8 +68,8 @@ def image_encoder(name: str, settings: Mapping[str, Any]) -> Encoder:
 class NamedImages:
     """Images with their names.
 
-    images: uint8 [n, H, W, 3] at the generator's size. ids: names of their rows [n]. groups: group
-    of each row [n]; () where each row is a group.
+    images: uint8 [n, H, W, 3] at the generator's size, or volumes [n, D, H, W, C]. ids: names of
+    their rows [n]. groups: group of each row [n]; () where each row is a group.
     """
 
     images: np.ndarray
@@ -77,15 +78,17 @@ class NamedImages:
 
 
 def waves(images: np.ndarray) -> np.ndarray:
-    """float32 [n, 3 * 144]: the lowest frequencies of each colour of images, uint8 [n, H, W, 3].
+    """float32 [n, 3 * 144]: the lowest frequencies of each colour of images, uint8 [n, H, W, 3]. Of
+    volumes, uint8 [n, D, H, W, C], the 6 lowest of each axis, [n, 216 C].
 
     The discrete cosine transform (Ahmed, Natarajan & Rao 1974). Screening searches for near images
     in this space, and in the encoder's.
     """
-    x = fft.dctn(images.astype(np.float32) / 255, axes=(1, 2), norm="ortho")[
-        :, :LOWEST_FREQUENCIES, :LOWEST_FREQUENCIES
-    ]
-    return x.reshape(len(images), -1) / np.sqrt(images.shape[1] * images.shape[2])
+    axes = tuple(range(1, images.ndim - 1))
+    count = LOWEST_FREQUENCIES if len(axes) == 2 else LOWEST_FREQUENCIES // 2
+    x = fft.dctn(images.astype(np.float32) / 255, axes=axes, norm="ortho")
+    x = x[(slice(None), *[slice(count)] * len(axes))]
+    return x.reshape(len(images), -1) / np.sqrt(np.prod(images.shape[1:-1]))
 
 
 def audited(

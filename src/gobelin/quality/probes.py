@@ -12,7 +12,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import MissingExtra
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Schema
-from gobelin.data.images import png_bytes
+from gobelin.data.media import medium_of
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import FittedEncoder, TrainingCells, reading
@@ -20,6 +20,7 @@ from gobelin.embedding.features import Embeddings
 
 MOST_QUERIES = 256  # unseen rows that a field is tested with; images of all classes together
 PROBE_FOLDS = 5  # probes that are cross-fitted on training rows
+CLOSED_FORM = ("pixels", "voxels")  # encoders without weights
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,19 @@ class IndependentEncoder:
     encoder: FittedEncoder
 
     @staticmethod
-    def choose(schema: Schema, runtime: Runtime) -> IndependentEncoder | None:
-        """An image encoder that no field of the schema has; None where none can be loaded here.
+    def choose(schema: Schema, runtime: Runtime, kind: str = "image") -> IndependentEncoder | None:
+        """An encoder of images (or of another medium, `kind`) that no field of the schema has; None
+        where none can be loaded here.
 
-        'pixels', which needs no weights, comes first; then the default image encoder; then any.
+        'pixels' or 'voxels', which need no weights, come first; then the default one; then any.
         """
         used = {f.encoder for f in schema.fields}
-        unused = [name for name in reading("image") if name not in used]
+        unused = [name for name in reading(kind) if name not in used]
         for name in sorted(
-            unused, key=lambda n: (n != "pixels", not catalog.find("encoders", n).default)
+            unused, key=lambda n: (n not in CLOSED_FORM, not catalog.find("encoders", n).default)
         ):
             try:
-                field = next(f for f in schema.fields if f.kind == "image")
+                field = next(f for f in schema.fields if f.kind == kind)
                 encoder = catalog.build("encoders", name).fit(TrainingCells([]), field, {}, runtime)
                 return IndependentEncoder(name, encoder)
             except MissingExtra:
@@ -49,9 +51,10 @@ class IndependentEncoder:
         return None
 
     def features(self, images: np.ndarray) -> np.ndarray:
-        """float32 [n, D] of uint8 images [n, H, W, C]."""
+        """float32 [n, D] of uint8 images [n, H, W, C], or volumes [n, D, H, W, C]."""
+        of_kind = medium_of(images)
         return self.encoder.embed(
-            [self.encoder.decode({"image": png_bytes(i)}, Path())[0] for i in images]
+            [self.encoder.decode({"image": of_kind.cell(i)}, Path())[0] for i in images]
         )
 
 

@@ -10,25 +10,15 @@ out.
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from PIL import Image
-
-from gobelin.core.errors import GobelinError
-from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import Opening, upright
 from gobelin.evidence.findings import finite, number, plain_verdict
+from gobelin.report.pictures import picture, views
 
-LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
-SMALL_PIXELS = 64  # an image up to this side is enlarged to it, with visible pixels
-WIDEST_SHOWN = 128  # CSS pixels; no image is shown larger
 HUNDREDTHS = ("share", "points")  # units that are printed in hundredths
 CURVE_POINTS = 600  # points drawn of a curve
 CURVE_ROWS = 12  # rows of a curve in its table
@@ -57,19 +47,6 @@ class PrintedTable:
     foot: str = ""  # a note that holds for every row
     # columns that are set to the right
     numeric: set[str] = field(default_factory=lambda: NUMERIC_COLUMNS)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One embedded image."""
-
-    name: str
-    link: str  # quoted path from the run folder
-    alt: str  # text for readers who do not see the image
-    uri: str = ""  # the image as a data URI; '' if it can't be shown
-    width: int = SMALL_PIXELS  # CSS pixels
-    height: int = SMALL_PIXELS  # CSS pixels
-    pixelated: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,58 +118,6 @@ def cell(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {cell(part)}" for key, part in value.items())
     return ", ".join(map(cell, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def inside(folder: Path, relative: object) -> Path | None:
-    """The file at the path `relative`, None if there is none. GobelinError for a path that leaves
-    the run folder."""
-    try:
-        path = (folder / str(relative)).resolve()
-        stays = ".." not in Path(str(relative)).parts and path.is_relative_to(folder.resolve())
-        present = stays and path.is_file()
-    except (OSError, ValueError, RuntimeError):  # a name too long, a zero byte, a circle of links
-        return None
-    if not stays:
-        raise GobelinError(
-            f"{folder}: a path leaves the run folder, found {str(relative)!r}. "
-            "Write paths of exhibits and images relative to the folder, and copy the files into it."
-        )
-    return path if present else None
-
-
-def picture(folder: Path, relative: object, alt: str) -> Picture:
-    """The image, embedded. A small PNG is embedded byte for byte, with its provenance. Other images
-    become plain PNG."""
-    name = str(relative)
-    missing = Picture(name, quote(name, safe="/", errors="replace"), alt)
-    path = inside(folder, relative)
-    if path is None:
-        return missing
-    try:
-        raw = file_bytes(path)
-        with upright(raw, Opening()) as image:
-            if image.format != "PNG" or max(image.size) > LARGEST_PIXELS:
-                image.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS))
-                raw = _as_png(image)
-            width, height = image.size
-    except (BadCell, GobelinError, OSError, ValueError):
-        return missing
-    longest = max(width, height)
-    ratio = (SMALL_PIXELS if longest <= SMALL_PIXELS else min(longest, WIDEST_SHOWN)) / longest
-    uri = "data:image/png;base64," + base64.b64encode(raw).decode()
-    sizes = max(1, round(width * ratio)), max(1, round(height * ratio))
-    return Picture(name, missing.link, alt, uri, *sizes, pixelated=longest <= SMALL_PIXELS)
-
-
-def _as_png(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    plain = (
-        image
-        if image.mode in ("L", "RGB", "RGBA")
-        else image.convert("RGBA" if "A" in image.mode else "RGB")
-    )
-    plain.save(buffer, "PNG", exif=b"")
-    return buffer.getvalue()
 
 
 def bars(data: Mapping[str, Any], folder: Path) -> Drawing:
@@ -361,7 +286,8 @@ def sheet(data: Mapping[str, Any], folder: Path) -> Drawing:
             picture(folder, group["source"], f"source, {label}") if group.get("source") else None
         )
         pictures = [picture(folder, path, alt) for path, alt in zip(images, alts, strict=True)]
-        groups.append({"label": label, "source": source, "images": pictures})
+        drawn = {"label": label, "source": source, "images": pictures}
+        groups.append(drawn | {"views": views(folder, group.get("views", ()), label)})
     return {"groups": groups}
 
 

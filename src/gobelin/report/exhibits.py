@@ -151,7 +151,8 @@ class Exhibits:
         self, name: str, caption: str, groups: Sequence[Mapping[str, Any]], title: str = ""
     ) -> None:
         """Groups of images. groups: {label: the condition, images: paths, source: path of the image
-        that they were generated from, if any}."""
+        that they were generated from, if any; views: [{name, strip: path of an image of `count`
+        views side by side, count}] of the first one, where it is no plain image}."""
         self._put(name, "sheet", caption, {"groups": list(groups)}, title, self.credit)
 
     def pairs(

@@ -15,7 +15,7 @@ from typing import Any
 
 from gobelin.evidence.findings import Finding
 from gobelin.report import answer
-from gobelin.report.drawing import Picture
+from gobelin.report.pictures import Picture
 
 MOST_CONDITIONS = 8  # of the generated images that are shown
 IMAGES_EACH = 4

@@ -34,8 +34,9 @@ from gobelin.evidence.findings import (
     plain_verdict,
 )
 from gobelin.report import answer, opening, rows_drawn, waterfall
-from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, inside, words
+from gobelin.report.drawing import DRAWINGS, PrintedTable, bounds, cell, words
 from gobelin.report.glossary import GLOSSARY, STUDY_GLOSSARY, STUDY_WORDS
+from gobelin.report.pictures import inside
 
 # verb: heading. The verdict comes first, then the findings that it rests on.
 SECTIONS = {

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gobelin.report.drawing import Drawing, PrintedTable, cell, picture
+from gobelin.report.drawing import Drawing, PrintedTable, cell
+from gobelin.report.pictures import picture
 
 DARKEST = 0.75  # opacity of a cell with every row of its class
 

@@ -102,7 +102,8 @@ def _pair(study_set: StudySet, number: int, row: Mapping[str, object]) -> dict[s
         "nearest training row": row["nearest"],
     }
     position = int(str(row["made"]).rsplit("-", 1)[1])
-    save_png(run.folder.folder / left, images.pixels[position], lineage)
+    picture = run.generator.medium.picture(images.pixels[position])
+    save_png(run.folder.folder / left, picture, lineage)
     mark = " - quarantined" if row["flagged"] else ""
     caption = f"{row['nearest']}: {_ratio(row):.2f}, {row['seen']}{mark}"
     return {"left": left, "right": right, "caption": caption}

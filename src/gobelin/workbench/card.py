@@ -126,7 +126,7 @@ def _what(run: Run, sampler: Sampler | None) -> str:
         f" {markdown_text(run.predictor.model.target)} from any of: {fields}."
     )
     if sampler:
-        height, width, _ = sampler.size
+        medium, sides = run.generator.medium, " x ".join(map(str, sampler.size[-2::-1]))
         conditions = [words for part, words in CONDITIONS.items() if part in sampler.accepts]
         conditions += (
             [KINDS[run.predictor.model.kind]]
@@ -134,8 +134,8 @@ def _what(run: Run, sampler: Sampler | None) -> str:
             else []
         )
         text += (
-            f" It generates images ({markdown_text(run.generator.field)}, {width} x {height}"
-            f" pixels) with `{run.settings.generator.name}`, from"
+            f" It generates {medium.plural} ({markdown_text(run.generator.field)}, {sides}"
+            f" {medium.unit}) with `{run.settings.generator.name}`, from"
             f" {', '.join(conditions)}{' or ' * bool(conditions)}nothing."
         )
     return text

@@ -165,7 +165,7 @@ def _seconds_of(run: Run, rows: ImageRows, folder: Path, steps: int) -> float:
 def _made_up_images(run: Run) -> ImageRows:
     from gobelin.core.lazy import torch
 
-    rows, size = run.checked.rows, run.settings.generator.size
+    rows, shape_of = run.checked.rows, run.generator.medium.shape
     rng = numpy_generator(run.settings.runtime.seed, "cost")
     fields = rows.schema.field_names
     shape = (IMAGES, len(fields), run.settings.align.width)
@@ -180,5 +180,6 @@ def _made_up_images(run: Run) -> ImageRows:
         torch.ones(shape[:2], dtype=torch.bool),
         target=known,
     )
-    images = rng.integers(0, 256, (IMAGES, size, size, 3), np.uint8)
+    size = shape_of(run.settings.generator.size)
+    images = rng.integers(0, 256, (IMAGES, *size), np.uint8)
     return ImageRows(images, condition, target.classes if target.exclusive else ())

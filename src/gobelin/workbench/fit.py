@@ -179,9 +179,10 @@ def _tell_likeness(run: Run) -> None:
 
 def _generator(generator: RunGenerator, steps: int) -> Finding:
     """The name, the size and the training of the generator, and where its images are."""
-    settings = generator.settings
+    settings, sides = generator.settings, generator.medium.dimensions
     notes = [
-        f"images of {settings.size} x {settings.size} pixels in the column {generator.column}",
+        f"{generator.medium.plural} of {' x '.join([str(settings.size)] * sides)}"
+        f" {generator.medium.unit} in the column {generator.column}",
         f"trained from {settings.seeds} random starts" if settings.seeds > 1 else "",
         f"images during training: {generator.stage(0)}/samples in the run folder"
         if generator.grids()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gobelin.evidence.findings import Finding
-from gobelin.generation.image_rows import image_field
+from gobelin.generation.image_rows import refuse_medium
 from gobelin.prediction import fusion_choice
 from gobelin.workbench import cost
 from gobelin.workbench.run.chain import Run
@@ -48,7 +48,8 @@ def planned(run: Run, generator: bool) -> list[Finding]:
         )
     )
     if generator:
-        image_field(rows.schema, settings.generator.source)  # refuses data without images
+        # refuses data without images, and a generator that makes something else
+        refuse_medium(settings.generator.name, rows.schema, settings.generator.source)
         findings += training_plan(run.generator, settings.generator.seeds)
     if settings.tune.fields and settings.tune.steps:
         findings.append(

@@ -42,7 +42,7 @@ from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipeline_folder import PICKLED
 from gobelin.prediction.predictor import told
-from gobelin.report.drawing import inside
+from gobelin.report.pictures import inside
 from gobelin.workbench import card, disclosure
 from gobelin.workbench.augment.generators import study_key, trained_weights, trainings_of
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder

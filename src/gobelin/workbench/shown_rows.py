@@ -15,7 +15,8 @@ import numpy as np
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field, Schema
 from gobelin.data.files import BadCell, items
-from gobelin.data.images import open_image, png_bytes
+from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.media import kinds, medium
 from gobelin.data.spelling import named
 from gobelin.evidence.findings import number
 
@@ -76,8 +77,8 @@ def record(
 
 
 def picture_field(schema: Schema) -> Field | None:
-    """The first field of images."""
-    return next((f for f in schema.fields if f.kind == "image"), None)
+    """The first field of images or volumes."""
+    return next((f for f in schema.fields if f.kind in kinds()), None)
 
 
 def picture_of(folder: Path, dataset: Dataset, field: Field | None, row: int) -> str | None:
@@ -91,11 +92,15 @@ def picture_of(folder: Path, dataset: Dataset, field: Field | None, row: int) ->
         value = items(cell)[0] if cell else None
         if value is None:
             return None
-        image, _ = open_image(
-            value, dataset.root, dataset.opening(field.columns[0]), PICTURE_PIXELS
-        )
-        image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
-        pixels = np.asarray(image.convert("RGB"))
+        opening = dataset.opening(field.columns[0])
+        if field.kind == "image" and isinstance(opening, Opening):
+            image, _ = open_image(value, dataset.root, opening, PICTURE_PIXELS)
+            image.thumbnail((PICTURE_PIXELS, PICTURE_PIXELS))
+            pixels = np.asarray(image.convert("RGB"))
+        else:
+            of_kind = medium(field.kind)
+            array = of_kind.opened(value, dataset.root, opening, PICTURE_PIXELS // 2)
+            pixels = of_kind.picture(array)
     except (BadCell, OSError, ValueError):
         return None
     name = f"{PICTURES}/{row}.png"

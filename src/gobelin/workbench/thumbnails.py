@@ -1,14 +1,18 @@
-"""Copies of images of the data inside the run folder, for the report."""
+"""Copies of images of the data inside the run folder, and pictures of volumes, for the report."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell, cell_bytes
 from gobelin.data.image_range import is_wide
-from gobelin.data.images import image_values, open_image, opened
+from gobelin.data.images import Opening, image_values, open_image, opened, png_bytes
+from gobelin.data.media import medium
 from gobelin.workbench.run.rows import Rows
+
+PICTURE_SIDE = 64  # of a volume that is drawn, in voxels
 
 
 def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
@@ -17,7 +21,10 @@ def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
 
     None where the cell is empty or holds bytes, or where the file does not exist.
     """
-    cell = rows.dataset.cells(rows.schema.field(field))[row]
+    of_field = rows.schema.field(field)
+    cell = rows.dataset.cells(of_field)[row]
+    if of_field.kind != "image":
+        return _drawn(folder, rows, of_field, row, cell)
     value = image_values(cell)[0] if cell else None
     root = rows.dataset.root
     if not isinstance(value, str) or not (source := root / value).is_file():
@@ -29,9 +36,22 @@ def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if wide:
             opening = rows.dataset.opening(rows.schema.field(field).columns[0])
+            assert isinstance(opening, Opening)
             open_image(value, root, opening)[0].save(target, "PNG")
         else:
             shutil.copyfile(source, target)
+    return name
+
+
+def _drawn(folder: Path, rows: Rows, field: Field, row: int, cell: Cell | None) -> str | None:
+    """The picture of what is no image; None for an empty cell."""
+    if not cell:
+        return None
+    of_kind, opening = medium(field.kind), rows.dataset.opening(field.columns[0])
+    array = of_kind.decoded(cell, rows.dataset.root, opening, PICTURE_SIDE)[0]
+    name = f"images/data/{row}.png"
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(png_bytes(of_kind.picture(array)))
     return name
 
 

@@ -49,13 +49,14 @@ class RivalInput:
     """The input of a baseline method."""
 
     train: Dataset  # n real training rows
-    column: str  # the image column
+    column: str  # the image column, or that of another medium
     plan: np.ndarray  # int64 [M], the parent (a row of `train`) of each generated image
     size: int  # side of generated images in pixels
     seed: int
     workers: int = 1  # threads
     classes: np.ndarray | None = None  # int64 [n], None for a number
     pool: Pool | None = None  # unlabelled real rows, if there are any
+    kind: str = "image"  # of the column: its medium (`data.media`)
 
 
 @runtime_checkable

@@ -2,7 +2,9 @@
 
 A view is mirrored, cropped or scaled down, turned, shifted and recoloured, or it gets two random
 operations of RandAugment (Cubuk et al. 2020). Some views are blended with another image of their
-class (mixup, Zhang et al. 2018; within a class, so that the view has one answer).
+class (mixup, Zhang et al. 2018; within a class, so that the view has one answer). Views of volumes
+are mirrored, turned about every axis, scaled, moved and recoloured (`volume_views`), and blended in
+the same way.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from gobelin.augmentation.rivals import Arm, RivalInput
+from gobelin.augmentation.volume_views import VIEW_SIDE, VolumeChange
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import derived_rows
-from gobelin.data.images import open_image, png_bytes
+from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.media import medium
 
 Operation = Callable[[Image.Image, float], Image.Image]  # (image, strength from -1 to 1) -> image
 
@@ -76,7 +80,10 @@ class Classic:
         description="Largest change of brightness, contrast and saturation.",
     )
     randaugment: float = setting(
-        default=0.3, ge=0, le=1, description="Chance that a view is one of RandAugment instead."
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Chance that a view of an image is one of RandAugment instead.",
     )
     magnitude: float = setting(default=0.3, ge=0, le=1, description="Strength of RandAugment.")
     mixup: float = setting(
@@ -107,21 +114,39 @@ class Classic:
         ]  # every row once before any row a second time
 
         def opened(row: int) -> Image.Image:
-            return open_image(values[row], train.root, opening)[0].convert("RGB")
+            plain = opening if isinstance(opening, Opening) else Opening()
+            return open_image(values[row], train.root, plain)[0].convert("RGB")
+
+        def mate(row: int, rng: np.random.Generator) -> tuple[int, float] | None:
+            """Another row of the class and its weight, where the view of this row is blended."""
+            if rng.random() >= self.mixup or classes is None:
+                return None
+            mates = [r for r in usable if classes[r] == classes[row]]
+            other = mates[rng.integers(len(mates))]
+            weight = rng.beta(self.alpha, self.alpha)
+            return other, min(weight, 1 - weight)
 
         def view(numbered: tuple[int, int]) -> bytes:
             number, row = numbered
             rng, image = numpy_generator(source.seed, "classic", number), opened(row)
-            if rng.random() < self.mixup and classes is not None:
-                mates = [r for r in usable if classes[r] == classes[row]]
-                other = opened(mates[rng.integers(len(mates))]).resize(
-                    image.size, Image.Resampling.BILINEAR
-                )
-                weight = rng.beta(self.alpha, self.alpha)
-                image = Image.blend(image, other, min(weight, 1 - weight))
+            if (blended := mate(row, rng)) is not None:
+                other = opened(blended[0]).resize(image.size, Image.Resampling.BILINEAR)
+                image = Image.blend(image, other, blended[1])
             return png_bytes(np.asarray(self.change(image, rng)))
 
-        images = list(in_order(view, list(enumerate(parents)), source.workers))
+        def volume_view(numbered: tuple[int, int]) -> bytes:
+            number, row = numbered
+            rng, of_kind = numpy_generator(source.seed, "classic", number), medium(source.kind)
+            volume = of_kind.opened(values[row], train.root, opening, VIEW_SIDE)
+            if (blended := mate(row, rng)) is not None:
+                other = of_kind.opened(values[blended[0]], train.root, opening, VIEW_SIDE)
+                both = (1 - blended[1]) * volume + blended[1] * other
+                volume = np.rint(both).astype(np.uint8)
+            change = VolumeChange(self.mirror, self.turn, self.zoom, self.colour)
+            return of_kind.cell(change.view(volume, rng))
+
+        made = view if source.kind == "image" else volume_view
+        images = list(in_order(made, list(enumerate(parents)), source.workers))
         ids = [f"classic-{k}-{train.ids[p]}" for k, p in enumerate(parents)]
         lineage = [
             {"rule": "classic", "settings": asdict(self), "parents": [train.ids[p]]}

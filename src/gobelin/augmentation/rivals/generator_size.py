@@ -1,4 +1,4 @@
-"""Real images reduced to the generator's size and back, in the place of generated ones.
+"""Real images or volumes reduced to the generator's size and back, in the place of generated ones.
 
 Without this baseline, blur would be mistaken for content.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gobelin.augmentation.rivals import Arm, RivalInput, replaced_images
 from gobelin.core.config import settings_class
-from gobelin.data.images import open_image, png_bytes, squared
+from gobelin.data.media import medium
 
 
 @settings_class
@@ -15,9 +15,9 @@ class GeneratorSize:
     """The rows are the parents of the generated images, one by one."""
 
     def arm(self, source: RivalInput) -> Arm:
-        opening = source.train.opening(source.column)
+        opening, of_kind = source.train.opening(source.column), medium(source.kind)
 
         def small(k: int, cell: str | bytes) -> bytes:
-            return png_bytes(squared(open_image(cell, source.train.root, opening)[0], source.size))
+            return of_kind.cell(of_kind.opened(cell, source.train.root, opening, source.size))
 
         return replaced_images(source, "generator_size", small, size=source.size)

@@ -13,8 +13,9 @@ from PIL import Image
 
 from gobelin.augmentation.rivals import Arm, RivalInput, replaced_images
 from gobelin.core.config import setting, settings_class
+from gobelin.core.lazy import ndimage
 from gobelin.core.machine import numpy_generator
-from gobelin.data.images import png_bytes
+from gobelin.data.media import medium
 
 
 @settings_class
@@ -29,10 +30,12 @@ class ProceduralNoise:
     )
 
     def arm(self, source: RivalInput) -> Arm:
+        of_kind = medium(source.kind)
+        drawn = self.cloud if of_kind.dimensions == 2 else self.volume_cloud
+
         def cloud(k: int, cell: str | bytes) -> bytes:
-            return png_bytes(
-                self.cloud(source.size, numpy_generator(source.seed, "procedural_noise", k))
-            )
+            rng = numpy_generator(source.seed, "procedural_noise", k)
+            return of_kind.cell(drawn(source.size, rng))
 
         return replaced_images(source, "procedural_noise", cloud, settings=asdict(self))
 
@@ -50,3 +53,13 @@ class ProceduralNoise:
             total += np.stack([np.asarray(p) for p in planes], 2) / 2**octave
         low, high = total.min((0, 1)), total.max((0, 1))
         return ((total - low) / np.maximum(high - low, 1e-9) * 255).round().astype(np.uint8)
+
+    def volume_cloud(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """uint8 [size, size, size, 1], from 0 to 255."""
+        total = np.zeros((size, size, size))
+        for octave in range(self.octaves):
+            side = 2 ** (octave + 1)
+            grid = rng.random((side, side, side))
+            total += ndimage.zoom(grid, size / side, order=1, mode="nearest") / 2**octave
+        total = (total - total.min()) / max(float(np.ptp(total)), 1e-9)
+        return (total * 255).round().astype(np.uint8)[..., None]

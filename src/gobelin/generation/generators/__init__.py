@@ -36,7 +36,8 @@ class Condition:
     present: torch.Tensor  # bool [N, F]
     target: torch.Tensor | None = None  # int64 [N] class, -1 = none; or float32 [N], nan = none
     text: Sequence[str | None] | None = None  # N prompts, None where there is none
-    source: np.ndarray | None = None  # uint8 [N, H, W, C]: images to start from
+    # uint8 [N, H, W, C]: images to start from; volumes [N, D, H, W, C] for volumes
+    source: np.ndarray | None = None
     mask: np.ndarray | None = None  # bool [N, H, W]: True where pixels are painted anew
     fingerprint: str = ""  # of the shared space that the vectors come from
 
@@ -99,7 +100,8 @@ class Controls:
 class ImageRows:
     """N rows to learn from."""
 
-    images: np.ndarray  # uint8 [N, H, W, C]; an array or a memory map
+    # uint8 [N, H, W, C], or volumes [N, D, H, W, C]; an array or a memory map
+    images: np.ndarray
     condition: Condition  # what each image is generated from
     classes: tuple[str, ...] = ()  # names of the classes
     weights: np.ndarray | None = None  # [N] from 0 up: how often training uses each; None = equally
@@ -171,13 +173,13 @@ class Sampler(Protocol):
     two trainings from one seed differ and each spends its epsilon."""
 
     accepts: frozenset[str]
-    size: tuple[int, int, int]  # H, W, C of its images
+    size: tuple[int, ...]  # H, W, C of its images; D, H, W, C of volumes
 
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C], in order. The noise of image k is a function of seeds[k]
-        alone."""
+        """Blocks of uint8 [n, H, W, C] or [n, D, H, W, C], in order. The noise of image k is a
+        function of seeds[k] alone."""
         ...
 
     def fingerprint(self) -> str:
@@ -202,6 +204,8 @@ class Generator(Protocol):
     """Settings of a generator: a frozen dataclass whose fields are its settings."""
 
     accepts: ClassVar[frozenset[str]]  # the parts of a condition that it can use
+    # It may declare `media`, a frozenset of the kinds of media that it makes (`data.media`).
+    # A generator without it makes images.
     licence: ClassVar[str]  # of the weights and code that it loads, and of the data it learns from
     cost: ClassVar[str]  # of training and sampling, in a few words
 
@@ -209,10 +213,11 @@ class Generator(Protocol):
     # nothing is trained.
     least_steps: ClassVar[int]
 
-    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+    def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default: a function of the data, never of the machine.
 
-        images: count of training images. size: their H, W, C. 1 where nothing is trained.
+        images: count of training images. size: their H, W, C, or D, H, W, C. 1 where nothing is
+        trained.
         """
         ...
 

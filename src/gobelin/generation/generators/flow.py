@@ -1,4 +1,4 @@
-"""Images from noise along a learned straight path, for any part of a condition.
+"""Images and volumes from noise along a learned straight path, for any part of a condition.
 
 This is conditional flow matching. A transformer on patches learns the velocity that carries noise
 into images (Lipman et al. 2023; rectified flow, Liu et al. 2023). Fields and target are hidden at
@@ -45,6 +45,7 @@ from gobelin.generation.standardising import standardise_velocity
 from gobelin.networks import flow_path
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
+from gobelin.networks.dimensions import cropped
 from gobelin.networks.flow_path import (
     LOSS_ROWS,
     Solver,
@@ -128,6 +129,7 @@ class Flow:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
     least_steps: ClassVar[int] = 100  # see LEAST_SCORE in `generation.counts`
@@ -138,7 +140,7 @@ class Flow:
                 f"width = {self.width}, a multiple of heads = {self.heads} was expected"
             )
 
-    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+    def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default, from the data alone."""
         return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
@@ -166,16 +168,17 @@ def fresh(settings: Flow, learned: Learned) -> Velocity:
 class Canvas:
     """Whole patches that hold an image."""
 
-    size: tuple[int, int, int]  # C, H, W of the patches together
-    patch: int  # side of a patch in pixels
+    size: tuple[int, ...]  # C, H, W of the patches together, or C, D, H, W
+    patch: int  # side of a patch in pixels or voxels
 
     @staticmethod
     def of(settings: Flow, learned: Learned) -> Canvas:
-        patch = settings.patch or patch_for(*learned.size[:2])
-        return Canvas((learned.size[2], *canvas(*learned.size[:2], patch)), patch)
+        *sides, channels = learned.size
+        patch = settings.patch or patch_for(sides)
+        return Canvas((channels, *canvas(sides, patch)), patch)
 
     def signal(self, images: np.ndarray) -> Tensor:
-        """uint8 [N, H, W, C] -> float32 on the canvas, -1 .. 1."""
+        """uint8 [N, H, W, C] or [N, D, H, W, C] -> float32 on the canvas, -1 .. 1."""
         return padded(signal_of(images), self.patch)
 
     def velocity(self, settings: Flow, learned: Learned) -> Velocity:
@@ -250,7 +253,7 @@ class FlowSampler(Fitted[Flow, Learned, Velocity]):
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C]. steps: evaluations of the velocity, 0 = the setting's."""
-        (height, width, _), device = self.size, self.runtime.device
+        device = self.runtime.device
         evaluations = controls.steps or self.settings.evaluations
         far = self.settings.shortcuts > 0 and evaluations <= STRIDES
         reach = 1 / evaluations if far else 0.0
@@ -260,7 +263,7 @@ class FlowSampler(Fitted[Flow, Learned, Velocity]):
             start = noise([seeds[k] for k in rows], self.canvas.size).to(device)
             field = self.field(parts, controls.guidance, reach)
             image = flow_path.solve(field, start, evaluations, solver)
-            yield pixels_of(image[:, :, :height, :width])
+            yield pixels_of(cropped(image, self.size[:-1]))
 
     def velocity(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
         """The mean velocity over this reach of u [n, C, H, W] and time [n], given these

@@ -1,4 +1,5 @@
-"""Images from images: translated from pairs, varied by a strength, painted anew under a mask.
+"""Images from images: translated from pairs, varied by a strength, painted anew under a mask. The
+same of volumes.
 
 A U-Net learns the velocity that carries noise into images (conditional flow matching, Lipman et al.
 2023). Beside the noise it sees the source of the pair and the pixels that are known already (as
@@ -40,6 +41,7 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.generation.standardising import standardise_velocity
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
+from gobelin.networks.dimensions import cropped
 from gobelin.networks.flow_path import (
     LOSS_ROWS,
     Solver,
@@ -115,11 +117,12 @@ class Translate:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"
     least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
 
-    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+    def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default, from the data alone."""
         return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
@@ -144,8 +147,8 @@ class Shape:
     paired: bool  # whether the rows have sources
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """H, W, C."""
+    def size(self) -> tuple[int, ...]:
+        """H, W, C, or D, H, W, C."""
         return self.learned.size
 
     @staticmethod
@@ -164,7 +167,8 @@ class Shape:
         return Shape(Learned.restored(config), config["paired"])
 
     def check(self, source: np.ndarray | None, mask: np.ndarray | None) -> None:
-        """Sources [N, H, W, C] and masks [N, H, W] must have the size of the images."""
+        """Sources [N, H, W, C] and masks [N, H, W] must have the size of the images; the same of
+        volumes."""
         size = " x ".join(map(str, self.size))
         if source is not None and source.shape[1:] != self.size:
             given = " x ".join(map(str, source.shape[1:]))
@@ -175,7 +179,7 @@ class Shape:
             raise GobelinError(
                 "translate: a mask without a source: there is nothing to keep. Give a source too."
             )
-        if mask is not None and mask.shape[1:] != self.size[:2]:
+        if mask is not None and mask.shape[1:] != self.sides:
             given = " x ".join(map(str, mask.shape[1:]))
             raise GobelinError(
                 f"translate: a mask of {given}, the images are {size}. Resize the mask."
@@ -186,17 +190,27 @@ class Shape:
         return self.learned.parts("translate", condition)
 
     @property
+    def sides(self) -> tuple[int, ...]:
+        """H, W, or D, H, W."""
+        return self.size[:-1]
+
+    @property
     def halvings(self) -> int:
-        return halvings_for(*self.size[:2], square_for(*self.size[:2]))
+        return halvings_for(self.sides, square_for(self.sides))
 
     @property
     def cell(self) -> int:
         """Side in pixels of the coarsest cells; the canvas holds whole ones."""
-        return square_for(*self.size[:2]) * 2**self.halvings
+        return square_for(self.sides) * 2**self.halvings
 
-    def canvas(self) -> tuple[int, int, int]:
-        """C, H, W on whole cells."""
-        return self.size[2], *canvas(*self.size[:2], self.cell)
+    def canvas(self) -> tuple[int, ...]:
+        """C, H, W on whole cells, or C, D, H, W."""
+        return self.size[-1], *canvas(self.sides, self.cell)
+
+    @property
+    def no_pixels(self) -> tuple[int, ...]:
+        """1, 1, 1: the shape of one number for a whole image, beside the row."""
+        return (1,) * len(self.size)
 
     def signal(self, images: np.ndarray) -> Tensor:
         """uint8 [N, H, W, C] -> float32 on the canvas, -1 .. 1."""
@@ -217,11 +231,10 @@ class Shape:
 
 def fresh(settings: Translate, shape: Shape) -> Velocity:
     """The network with fresh weights."""
-    height, width, channels = shape.size
+    channels, square = shape.size[-1], square_for(shape.sides)
     beside = (channels + 1) * (2 if shape.paired else 1)
-    square = square_for(height, width)
     levels, sizes = shape.halvings, (settings.width, settings.depth, settings.style)
-    unet = Unet(channels, beside, square, levels, *sizes)
+    unet = Unet(channels, beside, square, levels, *sizes, len(shape.sides))
     return Velocity(unet, shape.learned.embedding(settings.style), shape.canvas())
 
 
@@ -245,8 +258,9 @@ class _Learning:
         start = torch.randn(image.shape, generator=rng).to(device)
         time = (torch.rand(n, generator=rng) ** (1.0 if source is None else s.early)).to(device)
         condition = jitter(hide(parts, rng, s.whole), rng, s.jitter)
-        shown = (torch.rand(n, 1, 1, 1, generator=rng) >= s.alone).float().to(device)
-        known = rectangles(n, image.shape[2], image.shape[3], s.masked, rng).to(device)
+        one = self.shape.no_pixels
+        shown = (torch.rand(n, *one, generator=rng) >= s.alone).float().to(device)
+        known = rectangles(n, image.shape[2:], s.masked, rng).to(device)
         beside = self.shape.beside(source, shown, image, known)
         with self.runtime.autocast():
             embedded = self.velocity.embedding(condition)
@@ -299,11 +313,10 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         """uint8 [n, H, W, C]. Known pixels move straight from their noise to their value: that is
         RePaint's (Lugmayr et al. 2022) replacement of the known part at every step."""
         shape, device = self.learned, self.runtime.device
-        height, width, _ = shape.size
         start = noise(seeds, shape.canvas()).to(device)
         source = None if condition.source is None else shape.signal(condition.source).to(device)
         image = torch.zeros_like(start) if source is None else source
-        known = torch.zeros(len(start), 1, 1, 1, device=device)
+        known = torch.zeros(len(start), *shape.no_pixels, device=device)
         if condition.mask is not None:
             outside = torch.from_numpy(~condition.mask[:, None]).float()
             known = padded(outside, shape.cell).to(device)
@@ -319,7 +332,7 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         evaluations = controls.steps or self.settings.evaluations
         begin = left * start + (1 - left) * image
         out = solve(field, begin, evaluations, self.settings.solver)
-        return pixels_of(out[:, :, :height, :width])
+        return pixels_of(cropped(out, shape.sides))
 
     def velocity(self, parts: Parts, beside: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity of u [n, C, H, W] and time [n], given these conditions and this beside [n,
@@ -347,7 +360,7 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         compared on the same ones."""
         shape, device, losses = self.learned, self.runtime.device, [torch.zeros(0)]
         parts, given = shape.parts(rows.condition), rows.condition.source
-        nothing = torch.zeros(1, 1, 1, 1, device=device)  # no pixel of the image is known
+        nothing = torch.zeros(1, *shape.no_pixels, device=device)  # no pixel is known
         for block in blocks(len(rows), LOSS_ROWS):
             some = slice(block.start, block.stop)
             image = shape.signal(rows.images[some]).to(device)

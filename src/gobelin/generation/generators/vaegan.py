@@ -1,8 +1,9 @@
-"""Images from a small code, sharpened by a critic; a condition decides which codes (VAE/GAN).
+"""Images and volumes from a small code, sharpened by a critic; a condition decides which codes.
 
-Larsen et al. 2016. Four networks learn together. An encoder turns an image into a code. A maker
-turns the code back. A critic tells generated images from real ones (hinge loss, Lim and Ye 2017; it
-sees both through differentiable augmentation). A prior learns which codes belong to a condition.
+A VAE/GAN (Larsen et al. 2016). Four networks learn together. An encoder turns an image into a code.
+A maker turns the code back. A critic tells generated images from real ones (hinge loss, Lim and Ye
+2017; it sees both through differentiable augmentation). A prior learns which codes belong to a
+condition.
 Sampling draws a code from the prior and runs the maker once.
 
 The condition enters through the prior alone. A maker that sees it (projection critic, hidden
@@ -49,6 +50,7 @@ from gobelin.networks.convolution import (
     pyramid_distance,
     signal_of,
 )
+from gobelin.networks.dimensions import LAST
 from gobelin.networks.limit import mean_over_first
 from gobelin.networks.training import TrainingSettings, descend
 
@@ -68,7 +70,7 @@ class Vaegan:
         default=16,
         ge=1,
         le=1024,
-        description="Channels of the generator at full size, doubled at each halving.",
+        description="Channels at full size, doubled at each halving. Volumes have half of it.",
     )
     code: int = setting(default=64, ge=1, le=4096, description="Numbers of a code.")
     code_noise: float = setting(
@@ -132,13 +134,14 @@ class Vaegan:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation an image and 8 of a small prior"
     )
     least_steps: ClassVar[int] = 200  # see LEAST_SCORE in `generation.counts`
 
-    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+    def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default, from the data alone."""
         return steps_by_data(USUAL_STEPS, self.least_steps, images, size)
 
@@ -181,8 +184,17 @@ class Vaegan:
             runtime,
             Vaegan,
             networks,
-            memory_format=torch.channels_last,
         )
+
+
+def width_of(settings: Vaegan, learned: Learned) -> int:
+    """Channels at full size: half of the setting for volumes, whose full size is what costs."""
+    return settings.width if len(learned.size) == 3 else max(1, settings.width // 2)
+
+
+def in_memory(module: nn.Module, learned: Learned) -> nn.Module:
+    """The network with the channels of its convolutions last in memory."""
+    return module.to(memory_format=LAST[len(learned.size) - 1])  # type: ignore[call-overload]
 
 
 def networks(settings: Vaegan, learned: Learned) -> nn.ModuleDict:
@@ -193,9 +205,9 @@ def networks(settings: Vaegan, learned: Learned) -> nn.ModuleDict:
         settings.prior_width,
         settings.prior_depth,
     )
-    return nn.ModuleDict(
-        {"maker": ConvDecoder(learned.size, settings.code, settings.width), "prior": prior}
-    )
+    maker = ConvDecoder(learned.size, settings.code, width_of(settings, learned))
+    both = nn.ModuleDict({"maker": maker, "prior": prior})
+    return cast(nn.ModuleDict, in_memory(both, learned))
 
 
 class _Duel:
@@ -206,10 +218,11 @@ class _Duel:
         self.learned = Learned.of("vaegan", rows)
 
         def build() -> tuple[nn.ModuleDict, ConvEncoder, ConvEncoder]:
+            size, width = self.learned.size, width_of(settings, self.learned)
             return (
                 networks(settings, self.learned),
-                ConvEncoder(self.learned.size, settings.code, settings.width),
-                ConvEncoder(self.learned.size, 1, settings.width, hidden=128),
+                ConvEncoder(size, settings.code, width),
+                ConvEncoder(size, 1, width, hidden=128),
             )
 
         self.network, reader, self.critic = from_seed(runtime.seed, "vaegan", build)
@@ -226,7 +239,7 @@ class _Duel:
             "prior": self.prior,
         }
         for module in self.modules.values():
-            module.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            in_memory(module.to(runtime.device), self.learned)
         self.optimisers: Mapping[str, torch.optim.Optimizer] = {
             "maker": torch.optim.Adam(
                 [*self.encoder.parameters(), *self.maker.parameters()], settings.rate, (0.5, 0.99)

@@ -63,6 +63,7 @@ class StudySet:
             runtime.threads,
             parents.label if target.exclusive else None,
             self._pool(),
+            self.run.generator.medium.kind,
         )
         arms = [Arm(BASELINE, real, _ones(real), "real")]
         for name in parents.settings.rivals:

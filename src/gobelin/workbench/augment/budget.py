@@ -106,8 +106,9 @@ def _seconds_of_a_seed(run: Run, arms: int, rounds: int, limit: float) -> tuple[
 
 def _seconds_of_an_image(run: Run) -> float:
     """Seconds of encoding one image: the median of several blocks."""
-    size, spent = run.settings.generator.size, []
-    images = np.zeros((TIMED_IMAGES, size, size, 3), np.uint8)
+    spent = []
+    shape = run.generator.medium.shape(run.settings.generator.size)
+    images = np.zeros((TIMED_IMAGES, *shape), np.uint8)
     for _ in range(TIMED_BLOCKS):
         begun = time.monotonic()
         run.generator.encode(images)

@@ -23,8 +23,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.c2pa import Signer
 from gobelin.data.dataset import GENERATED, LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
-from gobelin.data.images import opened
-from gobelin.data.provenance import marked_png, records
+from gobelin.data.media import Medium
+from gobelin.data.provenance import records
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder
@@ -60,7 +60,7 @@ def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
     told = [_told(origin, keys) for origin in origins]
     generated = ["generator" in origin for origin in origins]
     images = [
-        _marked(image, origin, signer) if made and image else image
+        _marked(image, origin, signer, study.run.generator.medium) if made and image else image
         for image, origin, made in zip(images, told, generated, strict=True)
     ]
     for name, cells in (
@@ -90,12 +90,12 @@ def _told(origin: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     return {**origin, "parents": [keys[str(parent)] for parent in origin["parents"]]}
 
 
-def _marked(image: bytes, origin: Mapping[str, Any], signer: Signer | None) -> bytes:
-    """A generated image with this lineage, signed where there is a signer."""
-    with opened(image) as picture:
-        pixels = np.asarray(picture)
-    pixels = pixels if pixels.ndim == 3 else pixels[..., None]
-    return marked_png(pixels, origin) if signer is None else signer.png(pixels, origin)
+def _marked(
+    image: bytes, origin: Mapping[str, Any], signer: Signer | None, of_kind: Medium
+) -> bytes:
+    """A generated image or volume with this lineage, signed where there is a signer."""
+    pixels = of_kind.array(image)
+    return of_kind.marked(pixels, origin) if signer is None else signer.png(pixels, origin)
 
 
 def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:

@@ -14,7 +14,6 @@ import numpy as np
 from gobelin.core.files import fingerprint
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset, derived_rows
-from gobelin.data.provenance import marked_png
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
 from gobelin.workbench.augment.generators import GeneratorTraining
@@ -45,7 +44,7 @@ class GeneratedImages:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """uint8 [M, H, W, 3]."""
+        """uint8 [M, H, W, 3], or [M, D, H, W, C] of volumes."""
         trained, parents = self.training.trained, self.parents
         key = fingerprint(
             trained.sampler.fingerprint(),
@@ -113,8 +112,9 @@ class GeneratedImages:
             }
             for k, parent in zip(positions, parents.ids, strict=True)
         ]
+        of_kind = self.training.generator.medium
         files = [
-            marked_png(image, origin)
+            of_kind.cell(image, origin)
             for image, origin in zip(self.pixels[selected], lineage, strict=True)
         ]
         cells = {self.training.generator.column: files}

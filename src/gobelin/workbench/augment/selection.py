@@ -16,7 +16,6 @@ import numpy as np
 from gobelin.augmentation import screening
 from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
-from gobelin.data.images import decode_images
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import KnowsLoss
 from gobelin.privacy.audits import Result
@@ -74,8 +73,9 @@ class RealImages:
         rows, size = self.run.checked.rows, self.run.settings.generator.size
         column, root = self.run.generator.column, rows.dataset.root
         values, opening = rows.dataset.values(column), rows.dataset.opening(column)
-        images = [decode_images({column: values[r]}, root, opening, size)[0][0] for r in chosen]
-        stacked = np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
+        of_kind = self.run.generator.medium
+        images = [of_kind.decoded({column: values[r]}, root, opening, size)[0] for r in chosen]
+        stacked = np.stack(images) if images else np.zeros((0, *of_kind.shape(size)), np.uint8)
         groups = tuple(rows.groups[r] for r in chosen)
         return NamedImages(stacked, tuple(rows.ids(chosen)), groups)
 
@@ -101,7 +101,8 @@ class RealImages:
     @cached_property
     def independent(self) -> OncePerImages | None:
         """An image encoder that the run does not use; None where none is installed."""
-        encoder = IndependentEncoder.choose(self.run.data.schema, self.run.data.runtime)
+        kind = self.run.data.schema.field(self.run.generator.field).kind
+        encoder = IndependentEncoder.choose(self.run.data.schema, self.run.data.runtime, kind)
         return None if encoder is None else OncePerImages(encoder.features)
 
 

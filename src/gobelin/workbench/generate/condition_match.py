@@ -66,10 +66,11 @@ def match(run: Run, generators: Sequence[Trained]) -> list[Finding]:
     scopes = [{"field": f} for f in run.data.schema.field_names] + (
         [{"target": target}] if target else []
     )
-    encoder = IndependentEncoder.choose(run.data.schema, run.data.runtime)
+    kind = run.data.schema.field(run.generator.field).kind
+    encoder = IndependentEncoder.choose(run.data.schema, run.data.runtime, kind)
     if encoder is None:
         return [
-            _nothing(s, "no image encoder is installed that the run does not use") for s in scopes
+            _nothing(s, f"no {kind} encoder is installed that the run does not use") for s in scopes
         ]
     has_image = np.array(
         [

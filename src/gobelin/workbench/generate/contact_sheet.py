@@ -10,7 +10,7 @@ import numpy as np
 
 from gobelin.core.config import resolved
 from gobelin.core.files import fingerprint
-from gobelin.data.images import png_bytes
+from gobelin.data.media import stem_of
 from gobelin.data.provenance import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.generation.conditions import condition, from_query, target_tensor
@@ -90,7 +90,9 @@ class _Sheet:
         folder = self.run.folder.folder / FOLDER / name
         controls = Controls(guidance=self.run.settings.generator.guidance)
         seeds, progress = list(range(SHOWN)), self.run.data.progress
-        names = write_images(self.trained, requested, seeds, described, folder, controls, progress)
+        names = write_images(
+            self.trained, requested, seeds, described, folder, controls, progress, pictures=True
+        )
         images = ((f"{name}/{n}", s, row) for n, s in zip(names, seeds, strict=True) if row)
         self.made.append(
             lineage.one_by_one("generate", images)
@@ -99,9 +101,22 @@ class _Sheet:
         )
         group: dict[str, object] = {
             "label": label,
-            "images": [f"{FOLDER}/{name}/{n}" for n in names],
+            "images": [f"{FOLDER}/{name}/{stem_of(Path(n))}.png" for n in names],
         }
+        group |= {"views": views} if (views := self._views(name, names[0])) else {}
         self.groups.append(group | ({"source": source} if source else {}))
+
+    def _views(self, name: str, file: str) -> list[dict[str, object]]:
+        """The views of the first volume of a condition, written as strips; none of an image."""
+        folder, of_kind = f"{FOLDER}/{name}", self.run.generator.medium
+        if of_kind.dimensions == 2:
+            return []
+        array, views = of_kind.array((self.run.folder.folder / folder / file).read_bytes()), []
+        for view, (strip, count) in of_kind.views(array).items():
+            path = f"{folder}/{stem_of(Path(file))}-{view}.png"
+            save_png(self.run.folder.folder / path, strip, {"views of": file})
+            views.append({"name": view, "strip": path, "count": count})
+        return views
 
     def classes(self) -> None:
         model, space = self.run.predictor.model, self.run.space.empty()
@@ -163,7 +178,8 @@ class _Sheet:
         return [int(r) for r in rows.part("valid") if values[int(r)] is not None and has[r]]
 
     def _beside(self, path: str, name: str, pixels: np.ndarray) -> str:
-        save_png(self.run.folder.folder / path, pixels, {"copy of row": name}, trained=False)
+        picture = self.run.generator.medium.picture(pixels)
+        save_png(self.run.folder.folder / path, picture, {"copy of row": name}, trained=False)
         return path
 
 
@@ -215,6 +231,6 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
 def _read(run: Run, field: str, images: np.ndarray) -> np.ndarray:
     """int64 [n]: the class that the predictor reads from images alone."""
     column = run.data.schema.field(field).columns[0]
-    files = [png_bytes(image) for image in images]
+    files = [run.generator.medium.cell(image) for image in images]
     x = run.features.embedder.embed_column(field, column, files, Path())
     return run.predictor.model.predict(run.predictor.inputs(x)).class_indices

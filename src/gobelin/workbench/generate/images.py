@@ -1,4 +1,4 @@
-"""The verb `generate`: images from a query, a label or a source image, written to a folder."""
+"""The verb `generate`: images or volumes from a query, a label or a source, written to a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from gobelin.data.c2pa import Signer
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import opened
-from gobelin.data.provenance import marked_png
 from gobelin.generation import sampling
 from gobelin.generation.conditions import from_query
 from gobelin.generation.generators import Condition, Controls
@@ -89,8 +88,9 @@ def generate(
     start: Start,
     signer: Signer | None = None,
 ) -> list[Path]:
-    """Write a PNG for each seed. out: folder; None = in the run folder. signer: signs them; of the
-    condition they then tell the class and the text alone, as the rest may be somebody's data.
+    """Write a file for each seed: a PNG, or a volume in NIfTI. out: folder; None = in the run
+    folder. signer: signs them; of the condition they then tell the class and the text alone, as the
+    rest may be somebody's data.
 
     A name has the condition in a few words, a hash of everything but the seed that the image
     follows from, and the seed: an image of another condition never takes its place.
@@ -127,8 +127,13 @@ def generate(
     shown = "-".join(filter(None, [_words(label or next(iter(told), "")), key]))
     base = Path() if run.folder.saved else run.folder.folder  # a saved run stays as it is
     folder = out or base / "images" / "generate"
-    marked = marked_png
+    marked = None
     if signer is not None:
+        if (medium := run.generator.medium).kind != "image":
+            raise GobelinError(
+                f"--sign: signs PNG images, the run makes {medium.plural}. Leave it out; each file"
+                " bears the mark of generated data."
+            )
         marked = partial(signer.png, sources=_inputs(start, query))
         described = {k: v if k in TOLD else "given" for k, v in described.items()}
     names = write_images(
@@ -237,10 +242,12 @@ def write_images(
     controls: Controls,
     progress: Progress,
     prefix: str = "",
-    marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] = marked_png,
+    marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] | None = None,
+    pictures: bool = False,
 ) -> list[str]:
     """Write an image for each seed, all from the first row of `condition`; the file names, which
-    are `prefix` and the seed. marked: the bytes of a file, from its pixels and its lineage.
+    are `prefix` and the seed. marked: the bytes of a file, from its pixels and its lineage; None =
+    as its medium has it. pictures: whether a volume also gets its picture beside it.
 
     They are sampled and written in chunks, so that memory does not grow with their number.
     """
@@ -263,4 +270,4 @@ def write_images(
 
     names = (f"{prefix}seed-{seed}" for seed in seeds)
     origins = ({**lineage, "seed": s} for s in seeds)
-    return sampling.write(blocks(), names, origins, folder, marked)
+    return sampling.write(blocks(), names, origins, folder, marked, pictures)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import opened
+from gobelin.data.media import medium_of_file
 from gobelin.generation.generators import Condition
 from gobelin.workbench.run.chain import Run
 
@@ -24,8 +24,8 @@ HARDLY = 0.5  # share of the training images' distance, below which a line is to
 
 
 def spread(images: np.ndarray) -> float:
-    """The mean over pairs of uint8 images [n, H, W, C] of the root of their mean squared
-    difference, from 0 to 255. At least two images."""
+    """The mean over pairs of uint8 images [n, H, W, C], or volumes, of the root of their mean
+    squared difference, from 0 to 255. At least two."""
     flat = images.reshape(len(images), -1).astype(np.float64)
     squares = (flat**2).sum(1)
     products = flat @ flat.T
@@ -54,8 +54,14 @@ def tell_of_files(run: Run, condition: Condition, paths: Sequence[Path], what: s
     """Warn where images that were just written for one condition hardly differ; whether it did."""
     if len(paths) < 2 or run.folder.saved:
         return False
-    with_pixels = [np.asarray(opened(p).convert("RGB")) for p in paths[:MOST_COMPARED]]
+    of_kind = medium_of_file(paths[0])
+    with_pixels = [_full(of_kind.array(p.read_bytes())) for p in paths[:MOST_COMPARED]]
     return tell(run, condition, np.stack(with_pixels), what)
+
+
+def _full(array: np.ndarray) -> np.ndarray:
+    """A grey image with three channels, as training images have; any other array as it is."""
+    return np.repeat(array, 3, 2) if array.ndim == 3 and array.shape[2] == 1 else array
 
 
 def tell(run: Run, condition: Condition, made: np.ndarray, what: str) -> bool:

@@ -16,7 +16,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json, read_lines
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
-from gobelin.data.images import png_bytes
+from gobelin.data.media import Medium, medium
 from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
@@ -49,7 +49,7 @@ class Trained:
         controls: Controls,
         progress: Progress = silent,
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C], one image for each seed.
+        """Blocks of uint8 [n, H, W, C] or [n, D, H, W, C], one image or volume for each seed.
 
         Raises GobelinError for conditions of another space.
         """
@@ -89,6 +89,11 @@ class RunGenerator:
         """The column of that field."""
         return self.features.data.schema.field(self.field).columns[0]
 
+    @property
+    def medium(self) -> Medium:
+        """The medium of that field."""
+        return medium(self.features.data.schema.field(self.field).kind)
+
     def stage(self, seed: int) -> str:
         return f"generators/{self.settings.name}-{seed}"
 
@@ -109,8 +114,12 @@ class RunGenerator:
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
         """Training and validation rows with an image, with captions and source images if the
-        generator accepts them. Raises GobelinError where too few groups have images.
+        generator accepts them. Raises GobelinError where too few groups have images, and for a
+        generator that does not make what the field holds.
         """
+        image_rows.refuse_medium(
+            self.settings.name, self.features.data.schema, self.settings.source
+        )
         if self.field in self.features.scarce_fields(self.checked):
             least = self.features.data.settings.data.least_groups
             raise GobelinError(
@@ -151,8 +160,9 @@ class RunGenerator:
         return rows[x.present[rows, x.fields.index(self.field)]]
 
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Features [n, D_f] of uint8 images [n, H, W, 3] by the run's image encoder."""
-        files = [png_bytes(image) for image in images]
+        """Features [n, D_f] of uint8 images [n, H, W, 3] by the run's image encoder; of volumes
+        [n, D, H, W, C] by that of volumes."""
+        files = [self.medium.cell(image) for image in images]
         embedder = self.features.embedder
         return embedder.embed_column(self.field, self.column, files, Path()).features[self.field]
 
@@ -208,7 +218,7 @@ class RunGenerator:
         images = image_rows.with_images(
             r.dataset, r.part("train"), r.schema, settings.source, component.accepts
         )
-        return component.steps_for(len(images), (settings.size, settings.size, 3))
+        return component.steps_for(len(images), self.medium.shape(settings.size))
 
     def steps(self) -> int:
         """The number of training steps. Where minutes limit a number that is not set, the first

@@ -1,0 +1,78 @@
+"""Volumes: uint8 [D, H, W, C] in a cube at the generator's size, written as NIfTI.
+
+D runs from inferior to superior, H from posterior to anterior, W from left to right
+(`data.volume`). A picture of a volume is its three middle planes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gobelin.data.fields import Cell
+from gobelin.data.files import BadCell
+from gobelin.data.media import AnyOpening
+from gobelin.data.npy import NPY_SIGNATURE
+from gobelin.data.volume import VolumeOpening, fitted_volume
+from gobelin.data.volume_files import open_volume, volume_values
+from gobelin.data.volume_marks import marked_nifti, nifti_array
+from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
+
+
+class Volume:
+    """The medium of columns of volumes."""
+
+    kind: ClassVar[str] = "volume"
+    plural: ClassVar[str] = "volumes"
+    unit: ClassVar[str] = "voxels"
+    dimensions: ClassVar[int] = 3
+    suffix: ClassVar[str] = ".nii.gz"
+
+    def shape(self, size: int) -> tuple[int, ...]:
+        return size, size, size, 1
+
+    def opened(self, value: str | bytes, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
+        chosen = opening if isinstance(opening, VolumeOpening) else VolumeOpening()
+        return fitted_volume(open_volume(value, root, chosen)[0], size, chosen)
+
+    def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
+        return np.stack([self.opened(v, root, opening, size) for v in volume_values(cell)])
+
+    def source(self, data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The sides of the file are its depth, height and width. The channels must be those of the
+        shape."""
+        volume = open_volume(data, Path(), VolumeOpening())[0]
+        array = fitted_volume(volume, max(shape[:3]), VolumeOpening())
+        if array.shape != shape:
+            raise BadCell(f"has {array.shape[3]} channels; {shape[3]} were expected")
+        return array, volume.values.shape[:3]
+
+    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+        """As numpy writes it: no other package is needed to open it. It bears no mark."""
+        out = io.BytesIO()
+        np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+        return out.getvalue()
+
+    def marked(
+        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+    ) -> bytes:
+        return marked_nifti(array, lineage, trained)
+
+    def array(self, data: bytes) -> np.ndarray:
+        if data.startswith(NPY_SIGNATURE):
+            found: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+            return found
+        return nifti_array(data)
+
+    def picture(self, array: np.ndarray) -> np.ndarray:
+        return three_planes(array)
+
+    def views(self, array: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """Every plane across each axis."""
+        return {
+            name: (plane_strip(array, axis), array.shape[axis]) for axis, name in enumerate(PLANES)
+        }
