@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from solids import box, scattered, sphere, torus
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Field
+from gobelin.data.file_columns import as_files
 from gobelin.data.files import BadCell
 from gobelin.data.mesh_headers import _packed, form_of, is_mesh
 from gobelin.data.meshes import (
@@ -26,6 +28,8 @@ from gobelin.data.meshes import (
     open_mesh,
     ply_bytes,
 )
+from gobelin.data.read import read
+from gobelin.embedding.schema import Choices, infer
 
 trimesh = pytest.importorskip("trimesh")
 FORMS = ("obj", "ply", "stl", "glb")
@@ -270,3 +274,22 @@ def test_queries_and_keys(tmp_path: Path) -> None:
     for outside in ("../a.stl", "https://x.org/a.stl"):
         with pytest.raises(BadCell):
             open_mesh(outside, tmp_path / "sub")
+
+
+def test_bytes_of_every_format_are_known() -> None:
+    """A binary STL has no beginning of its own; an OBJ is a text and stays a file."""
+    held = [written(box(), form) for form in FORMS]
+    assert mesh_share(held, Path()) == 1 and mesh_share([b"\0" * 500, *held[:1]], Path()) == 0.5
+    table = pa.table({"mesh": pa.array(held[:1] * 3, pa.binary())})
+    assert as_files(table, Path(), Path())["mesh"].type == pa.binary()
+
+
+def test_a_folder_of_classes(tmp_path: Path) -> None:
+    for k, name in enumerate(("box", "ring", "box", "ring")):
+        (tmp_path / name).mkdir(exist_ok=True)
+        mesh = box() if name == "box" else torus(around=8, across=5)
+        (tmp_path / name / f"{k}.stl").write_bytes(written(mesh, "stl"))
+    data = read(tmp_path)
+    assert data.column_names == ["mesh", "class"] and len(data) == 4
+    schema = infer(data, "class", Choices())
+    assert schema.kind("mesh") == "mesh" and schema.fields[0].encoder == "mesh"

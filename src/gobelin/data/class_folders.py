@@ -1,4 +1,4 @@
-"""The images or sounds below the class folders of a folder, and the class and the part of each.
+"""The images, sounds or meshes below the class folders of a folder, each with its class and part.
 
 A folder of classes may lie in folders that name the parts of a split (train/cat, test/cat), or hold
 such folders (cat/train). Hidden folders and what macOS adds to an archive hold no class. What is
@@ -16,18 +16,24 @@ from gobelin.core.printable import counted
 from gobelin.data.budget import refuse
 from gobelin.data.files import file_head
 from gobelin.data.images import IMAGE_SUFFIXES, is_image
+from gobelin.data.mesh_headers import MESH_SUFFIXES, is_mesh
 from gobelin.data.part_names import part_of
 from gobelin.data.sounds import SOUND_SUFFIXES, is_sound
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
+SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes"}
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
 # {kind of the files: suffixes, whether a file begins as one}
-KINDS = {"image": (IMAGE_SUFFIXES, is_image), "sound": (SOUND_SUFFIXES, is_sound)}
+KINDS = {
+    "image": (IMAGE_SUFFIXES, is_image),
+    "sound": (SOUND_SUFFIXES, is_sound),
+    "mesh": (MESH_SUFFIXES, is_mesh),
+}
 
 
 def class_files(folder: Path) -> tuple[str, list[Path]]:
-    """The kind of the files in the class folders, image or sound, and these files, sorted.
+    """The kind of the files in the class folders, image, sound or mesh, and these files, sorted.
 
     It is the kind of most of them; of equally many, images. A file is known by its suffix, and by
     its content where it has another one. A warning counts the other files, by class folder. Raises
@@ -64,7 +70,7 @@ def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
 
 
 def _kind(path: Path, folder: Path) -> str:
-    """The kind of a file; '' for neither."""
+    """The kind of a file; '' for none."""
     suffix = path.suffix.lower()
     if found := [kind for kind, (suffixes, _) in KINDS.items() if suffix in suffixes]:
         return found[0]
@@ -95,7 +101,7 @@ def _tell(
             counted(
                 len(paths),
                 f"file in class folder {name} is no {kind} that is read",
-                f"files in class folder {name} are no {kind}s that are read",
+                f"files in class folder {name} are no {SEVERAL[kind]} that are read",
             ),
             min(paths).name,
             ", and the class has no others: it is left out" if name not in held else "",
@@ -103,7 +109,7 @@ def _tell(
     for name in sorted({p.name for p in _folders(folder)} - held - set(others)):
         LOG.warning("%s: class folder %s holds no %s. It is left out.", folder, name, kind)
     if hidden:
-        LOG.warning("%s: %ss in %s are left out.", folder, kind, ", ".join(hidden))
+        LOG.warning("%s: %s in %s are left out.", folder, SEVERAL[kind], ", ".join(hidden))
     if held and (tables := tables_in(folder)):
         LOG.warning(
             "%s: %s lies beside the class folders and is not read. For its columns give the file"

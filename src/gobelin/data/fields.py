@@ -20,6 +20,9 @@ NO_NUMBER = {
     *("#num!", "#name?", "-", "--", "---", "–", "—", ".", "..", "...", "?", "??", "*"),
     *("0000-00-00", "0000-00-00 00:00:00", "00/00/0000", "00.00.0000"),
 }  # words for a missing number or date
+# Kinds of columns whose cells are files, as bytes or by their paths, and those that may be
+PATH_KINDS = ("image", "audio", "video", "volume", "mesh")
+FILE_KINDS = (*PATH_KINDS, "series")
 Cell = dict[str, Any]  # column -> value, the present columns of one field of one row
 
 

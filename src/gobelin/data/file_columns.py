@@ -25,6 +25,7 @@ from gobelin.core.arrow import whole_numbers
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
+from gobelin.data.mesh_headers import is_mesh
 from gobelin.data.path_spelling import Respelled, name_several, respelling, several
 from gobelin.data.sounds import is_sound
 
@@ -74,7 +75,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _is_plain_text(data: bytes) -> bool:
     text = data.decode("utf-8", "ignore")
     plain = all(c.isprintable() or c in "\t\r\n" for c in text)
-    return plain and len(text.encode()) >= len(data) - 3 and not is_image(data)
+    return plain and len(text.encode()) >= len(data) - 3 and not (is_image(data) or is_mesh(data))
 
 
 def _unpacked(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -176,7 +177,8 @@ def _spelled(text: str) -> str | bytes:
         data = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
     except binascii.Error:
         return text
-    return data if data and (uri or is_image(data[:HEAD]) or is_sound(data[:HEAD])) else text
+    known = any(is_file(data[:HEAD]) for is_file in (is_image, is_sound, is_mesh))
+    return data if data and (uri or known) else text
 
 
 class _Placed:

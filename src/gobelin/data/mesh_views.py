@@ -16,7 +16,7 @@ import numpy as np
 from gobelin.data.meshes import Mesh
 
 AXES = {"x": 0, "y": 1, "z": 2}
-PIXELS_AT_ONCE = 2**20  # pixels in the boxes around faces that are tested at once
+PIXELS_AT_ONCE = 2**15  # pixels in the boxes around faces that are tested at once: they fit a cache
 MARGIN = 0.95  # of the picture's half side, that the mesh reaches
 AMBIENT, DIFFUSE = 0.3, 0.7  # light from everywhere, and from the viewer
 GREY, WHITE = 200, 255  # a mesh without colours, and the background
@@ -88,7 +88,7 @@ def drawn(corners: np.ndarray, size: int) -> Drawn:
     """Faces [F, 3, 3] (right, up, towards the viewer, in [-1, 1]) in a picture of size x size."""
     depth = np.full(size * size, -np.inf)
     shown = np.full(size * size, -1, np.int64)
-    for face, pixel, near in _covered(corners, size):
+    for face, pixel, near in covered(corners, size):
         best = depth[pixel]
         better = near > best  # an earlier block's face stays where both are equally near
         face, pixel, near = face[better], pixel[better], near[better]
@@ -97,6 +97,13 @@ def drawn(corners: np.ndarray, size: int) -> Drawn:
         # backwards, so that the first of equally near faces is written last
         shown[pixel[nearest][::-1]] = face[nearest][::-1]
     return Drawn(shown.reshape(size, size), depth.reshape(size, size))
+
+
+def _first_pixel(v: np.ndarray, size: int) -> np.ndarray:
+    """int64 [F]: the first whole number at or after the least of three, within 0 to `size`. v:
+    [F, 3]."""
+    least = np.minimum(np.minimum(v[:, 0], v[:, 1]), v[:, 2])  # faster than a minimum over 3
+    return np.clip(np.ceil(least), 0, size).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -117,16 +124,17 @@ class _Boxes:
     def of(corners: np.ndarray, size: int) -> _Boxes:
         x = (corners[..., 0] + 1) * (size / 2) - 0.5
         y = (1 - corners[..., 1]) * (size / 2) - 0.5
-        left, top = (np.clip(np.ceil(v.min(1)), 0, size).astype(np.int64) for v in (x, y))
-        right, low = (np.clip(np.floor(v.max(1)), -1, size - 1).astype(np.int64) for v in (x, y))
+        left, top = (_first_pixel(v, size) for v in (x, y))
+        right, low = (size - 1 - _first_pixel(size - 1 - v, size) for v in (x, y))
         wide, high = np.maximum(right - left + 1, 0), np.maximum(low - top + 1, 0)
         area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0])
         area = area - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
         return _Boxes(x, y, left, top, wide, high, area)
 
 
-def _covered(corners: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """In blocks: faces, the pixels whose centres they cover, and how near they are there."""
+def covered(corners: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """In blocks: faces, the pixels whose centres they cover (row x size + column, from the upper
+    left), and how near they are there. corners: as `drawn` takes them."""
     boxes = _Boxes.of(corners, size)
     counts = boxes.wide * boxes.high
     # a face that is seen from its edge covers nothing

@@ -31,6 +31,7 @@ from gobelin.data.files import (
     file_bytes,
     items,
     share_of_files,
+    spread,
 )
 from gobelin.data.mesh_headers import (
     BINARY_MEMORY,
@@ -249,7 +250,12 @@ def mesh_share(values: Sequence[Any], root: Path) -> float:
     """The share of the values that look like meshes: bytes and a few files by their content, other
     paths by their suffix.
     """
-    return share_of_files(values, root, MESH_SUFFIXES, is_mesh)
+    parts = spread(values)
+    held = [v for v in parts if isinstance(v, bytes)]  # known as a whole: a binary STL has no head
+    named = [v for v in parts if not isinstance(v, bytes)]
+    found = sum(bool(form_of(v, "")) for v in held)
+    found += len(named) * share_of_files(named, root, MESH_SUFFIXES, is_mesh)
+    return found / max(1, len(parts))
 
 
 def mesh_key(cell: Cell, root: Path) -> bytes:

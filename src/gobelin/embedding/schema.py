@@ -15,7 +15,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest, repeated
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import ROLES, Bid, Column, Field, Schema, set_kind
+from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
 from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
@@ -34,8 +34,6 @@ from gobelin.embedding.roles import declared_column, role_of, role_remark
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
-# their columns name files, whatever their name
-FILE_KINDS = ("image", "audio", "video", "series", "volume")
 WORK_OF_ROLE = {
     "ignore": "not used",
     "id": "names the rows and is no feature",

@@ -16,6 +16,7 @@ import click
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, repeated
+from gobelin.interfaces.query_flags import QUERIES
 from gobelin.interfaces.stopping import loading
 from gobelin.interfaces.terminal import progress
 
@@ -23,15 +24,6 @@ MOST_IMAGES = 1_000_000  # in one call
 WEIGHTED = re.compile(r"(.*)\^([+-]?\d+(?:\.\d+)?)", re.DOTALL)  # a text and its weight
 COLUMN_EXPECTED = "COLUMN=VALUE was expected. For example --query side=3."
 FLAG_EXPECTED = "FLAG=VALUE was expected. For example --without text=green."
-
-# flag of a query -> what it takes, and what that means
-QUERIES = {
-    "audio": ("FILE", "A sound file."),
-    "image": ("FILE", "An image file."),
-    "row": ("COL=VALUE,...", "Columns of numbers, categories and dates."),
-    "series": ("N,N,...", "Numbers in their order, or a file of them."),
-    "text": ("WORDS", "A text."),
-}
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object a line.")
 run_argument = click.argument("run", type=click.Path(path_type=Path))

@@ -20,7 +20,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Schema, Target
+from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
 from gobelin.data.image_range import BEYOND
 from gobelin.data.media import kinds as media
@@ -34,7 +34,6 @@ from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 REPEATED = 4  # equal training rows of each value on average, from which equal rows are expected
-FILES = ("image", "audio")  # kinds of columns whose cells name files
 LONGEST_PATH = 60  # characters of a path in a line
 NAMED_CELLS = 5  # of the cells that were set aside, those that the finding names
 
@@ -135,7 +134,7 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
     paths = {
         (i, column): value
         for i, column, _ in bad
-        if reader.schema.kind(column) in FILES
+        if reader.schema.kind(column) in PATH_KINDS
         and isinstance(value := values[column][place[i]], str)
     }
     whole_rows = [(i, c) for i in marked_rows for c in dataset.column_names]

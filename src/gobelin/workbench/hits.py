@@ -17,7 +17,13 @@ from gobelin.embedding.row_search import Part
 from gobelin.workbench.run.space import RunSpace
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
-KINDS = {"text": 2, "image": 3, "audio": 3}  # of columns that a person wants to see first
+KINDS = {
+    "text": 2,
+    "image": 3,
+    "audio": 3,
+    "volume": 3,
+    "mesh": 3,
+}  # of columns that a person wants to see first
 FILES = ("image", "audio")  # kinds of columns whose cells are files to look at or to hear
 SHEETS = (".html", ".png")  # endings of a contact sheet
 OWN = "gobelin_"  # before the name of a column of ours that a column of the user's has too

@@ -20,6 +20,7 @@ from gobelin.core.files import write_json
 from gobelin.core.printable import printable
 from gobelin.data.copied_files import copied_bytes
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
+from gobelin.data.fields import PATH_KINDS
 from gobelin.data.files import BadCell
 from gobelin.data.provenance import records
 from gobelin.workbench.curate.decisions import (
@@ -32,7 +33,6 @@ from gobelin.workbench.export_folder import new_folder
 from gobelin.workbench.run.chain import Run
 
 CURATED_SET = "curated.parquet"
-FILES = ("image", "audio", "video", "volume")  # kinds whose cells name files
 
 
 def curated_dataset(run: Run) -> Dataset:
@@ -83,7 +83,7 @@ def export(run: Run, folder: Path) -> Path:
     dataset = curated_dataset(run)
     table = dataset.table
     for column in run.data.schema.columns:
-        if column.kind in FILES and column.name in table.column_names:
+        if column.kind in PATH_KINDS and column.name in table.column_names:
             copied = partial(copied_bytes, root=dataset.root, kind=column.kind)
             files = [_contents(v, copied) for v in dataset.values(column.name)]
             table = _with(table, column.name, pa.array(files))

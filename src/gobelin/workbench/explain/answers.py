@@ -12,7 +12,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import derived_seed, numpy_generator
-from gobelin.data.fields import Cell
+from gobelin.data.fields import FILE_KINDS, Cell
 from gobelin.data.files import BadCell
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.attribution.faithfulness import Gain, gain
@@ -26,7 +26,6 @@ from gobelin.workbench.run.delivered import RunDelivered
 FIELDS = "modality"  # the explainer of the fields themselves
 OTHERS = 100  # training rows that take the place of what is hidden, one after the other
 LOG_ODDS = "log odds"
-FILES = ("image", "audio", "series")  # kinds whose cells nothing takes the place of
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +130,7 @@ def answers_of_run(run: Run, another: int = 0) -> Answers:
     train = run.checked.rows.part("train")
     chosen = numpy_generator(seed, "others").permutation(train)[:OTHERS]
     dataset = run.checked.rows.dataset.rows(chosen)
-    cells = {f.name: dataset.cells(f) for f in run.data.schema.fields if f.kind not in FILES}
+    cells = {f.name: dataset.cells(f) for f in run.data.schema.fields if f.kind not in FILE_KINDS}
     return Answers(run.delivered, run.features.embeddings.rows(chosen), cells, seed)
 
 
