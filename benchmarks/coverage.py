@@ -4,8 +4,9 @@ rows.
 python benchmarks/coverage.py [--studies 300] [--rows 50]
 
 A row has 10 or 40 numbers, Gaussian about its class's mean. Each study draws training rows, fits
-the predictor of a run (`prediction.predictor.fit`, a pool of one linear head), and counts how many of
-1,000 fresh rows have their class in the set of 90 %. The interval is that of the mean over studies.
+the predictor of a run (`prediction.predictor.fit`, a pool of one linear head), and counts how many
+of 1,000 fresh rows have their class in the set of 90 %. The interval is that of the mean over
+studies.
 
 What this cannot show: other data, and other heads. A head that fits few rows more closely has
 larger gaps between its folds and itself."""
