@@ -3,7 +3,8 @@ the loop's own verdict.
 
 A row has three fields, an image, a caption and a table, Gaussian about its class's mean; captions
 and tables are missing at a rate that may depend on the class. A head is a ridge regression of the
-classes' indicators on the shown fields, on which are shown and on a constant. What a seed of
+classes' indicators on the shown fields, on which are shown and on a constant; or a pool of heads
+(`planted_pools`). What a seed of
 initialisation brings is a random weight of every row, Gamma(4)/4: so seeds matter, and arms of one
 seed share what they share. Everything else, tuning, freezing, comparing, wording, is
 `gobelin.augmentation.study`.
@@ -33,7 +34,6 @@ from gobelin.prediction.heads.job import Job
 WIDTHS = (8, 6, 4)
 FIELD = np.repeat(np.arange(3), WIDTHS)
 IMAGE = FIELD == 0
-UNSEEN = 32  # seeds, or generator runs, that the study never saw and that its truth is the mean of
 ALIKE = 0.8  # share of the variance that the rows of a unit have in common
 
 
@@ -59,6 +59,8 @@ class Cell:
     naive: bool = False  # broken on purpose: generated rows lack all but their image
     rows_alone: bool = False  # broken on purpose: rows of a unit as if independent
     power: bool = False  # whether power is read
+    pools: bool = False  # heads are those of `fusion.pool`, not ridge regressions (`planted_pools`)
+    unseen: int = 32  # seeds, or generator runs, that a study never saw: its truth is their mean
 
     @property
     def broken(self) -> bool:
@@ -177,6 +179,10 @@ class Heads:
             ).T.astype(np.float64)
         return self._hits[part]
 
+    def right(self, cell: Cell, points: int) -> np.ndarray:
+        """[J] their balanced accuracy on fresh rows."""
+        return truth(cell, self.coefficients, points)
+
 
 class Bench:
     """The study's trainer: what its heads see. rows: every row that an arm may train on."""
@@ -199,8 +205,11 @@ class Bench:
         return self._luck[seed]
 
     def fit(self, jobs: list[Job]) -> list[tuple[Heads, int]]:
-        self.calls.append(Heads(self, list(jobs)))
+        self.calls.append(self.heads(list(jobs)))
         return [(self.calls[-1], k) for k in range(len(jobs))]
+
+    def heads(self, jobs: list[Job]) -> Heads:
+        return Heads(self, jobs)
 
     def fit_chosen(self, jobs: list[Job]) -> list[tuple[Heads, int]]:
         return self.fit(jobs)
@@ -317,12 +326,11 @@ def one_study(cell: Cell, seed: int, points: int = 100_000) -> Seen:
         real = whole if r == 0 and not cell.pool else _again(cell, whole, rng)
         valid = draw(cell, cell.test, rng, cell.rows_per_unit)
         own = material(cell, real, ratio, cell.runs, derived_seed(seed, "images", r))
-        bench = Bench(
-            joined(own.tables), {"valid": valid, "test": test}, derived_seed(seed, "heads", r)
-        )
+        parts = {"valid": valid, "test": test}
+        bench = bench_of(cell)(joined(own.tables), parts, derived_seed(seed, "heads", r))
         found = study(own.arms, cell.settings, bench, (), seed % 10_000)
         hits.append(found.hits)
-        right = truth(cell, bench.calls[-1].coefficients, points)
+        right = bench.calls[-1].right(cell, points)
         by_arm = {
             a: [
                 right[k * cell.seeds : (k + 1) * cell.seeds]
@@ -356,6 +364,15 @@ def one_study(cell: Cell, seed: int, points: int = 100_000) -> Seen:
     )
 
 
+def bench_of(cell: Cell) -> type[Bench]:
+    """The trainer of a cell's studies."""
+    if not cell.pools:
+        return Bench
+    from planted_pools import PoolBench
+
+    return PoolBench
+
+
 def _again(cell: Cell, whole: Rows, rng: np.random.Generator) -> Rows:
     """Training rows drawn anew, or a bootstrap of those that there are, class by class."""
     if not cell.pool:
@@ -370,17 +387,17 @@ def _unseen(
     """Balanced accuracy of every arm, mean over UNSEEN seeds, with new images where a generator ran
     several times."""
     if cell.runs > 1:
-        own = material(cell, own.real, ratio, UNSEEN, derived_seed(seed, "unseen"))
-    bench = Bench(joined(own.tables), {}, derived_seed(seed, "heads", 0))
+        own = material(cell, own.real, ratio, cell.unseen, derived_seed(seed, "unseen"))
+    bench = bench_of(cell)(joined(own.tables), {}, derived_seed(seed, "heads", 0))
     jobs, names = [], []
     for arm in own.arms:
         ((_, mix, decay),) = found.chosen[arm.name]
         weights = bench.weigh(arm.rows, arm.weights * np.where(arm.added, mix, 1.0))
         several = arm.generator_seed is not None and cell.runs > 1
-        for k in [arm.generator_seed] if several else range(UNSEEN):
+        for k in [arm.generator_seed] if several else range(cell.unseen):
             jobs.append(Job(arm.rows, weights, 1_000_000 + k, decay))
             names.append(arm.name)
-    right = truth(cell, Heads(bench, jobs).coefficients, points)
+    right = bench.heads(jobs).right(cell, points)
     return {name: float(right[[n == name for n in names]].mean()) for name in found.hits}
 
 

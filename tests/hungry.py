@@ -226,7 +226,9 @@ REFUSED = {
     "a key each": (
         table(
             "b.jsonl",
-            lambda p: p.write_text("".join(json.dumps({f"k{k}": 1}) + "\n" for k in range(12_000))),
+            lambda p: p.write_text(
+                "".join(json.dumps({f"k{k}": 1, f"j{k}": 1}) + "\n" for k in range(6000))
+            ),
             Reading(),
         ),
         "reading.columns",

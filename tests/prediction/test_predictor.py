@@ -183,6 +183,8 @@ def test_the_residual_is_the_conformal_quantile() -> None:
             np.ceil(0.9 * (n + 1))
         )
     assert calibration.quantile(errors[:8], 0.9, np.inf) == np.inf  # 8 rows can't promise 9 in 10
+    ranks = [calibration.quantile(np.arange(n), 0.9, np.inf, 1) for n in (50, 9, 8)]
+    assert ranks == [46, 8, np.inf]  # one rank above the 46th of 50; of 9 the largest
 
 
 def test_folds_keep_groups_together_and_spread_classes() -> None:

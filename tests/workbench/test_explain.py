@@ -18,6 +18,7 @@ from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.data.provenance import is_marked, save_png
+from gobelin.generation.generators import Condition
 from gobelin.interfaces.cli import main
 
 
@@ -171,3 +172,36 @@ def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> Non
     row = watermarked.explain(row="3")
     quoted = [f for f in row if f.name == "faithfulness" and f.scope["parts"] == "pixels"]
     assert quoted[0].value == pytest.approx(faithful[0].value)
+
+
+def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sampler that paints real images of the class that is asked for, and of no class without
+    one, whatever the text: the class has all of the effect, the text none."""
+    bench.fit(generator=True)
+    run, rows = bench.run, bench.run.checked.rows
+    images = run.generator.images(rows.part("train")).images
+    label = rows.target.values[rows.part("train")]
+    classes = run.predictor.model.classes
+
+    def paint(self: object, condition: Condition, seeds: list[int], *rest: object) -> object:
+        assert condition.target is not None
+        for target, seed in zip(condition.target.tolist(), seeds, strict=True):
+            some = np.flatnonzero(label == target) if target >= 0 else np.arange(len(label))
+            yield images[some[[seed % len(some)]]]
+
+    monkeypatch.setattr("gobelin.workbench.run.generator.Trained.sample", paint)
+    found = bench.explain(generated=True, label=classes[0], text="a large thing")
+    effects = {f.scope["part of the request"]: f for f in found}
+    assert set(effects) == {"class", "caption"}
+    assert all(f.scope["class"] == classes[0] for f in found)
+    assert effects["caption"].value == pytest.approx(0.0, abs=1e-9)
+    low = effects["class"].low
+    assert low is not None and low > 0
+    whole, base = found.lines()[-1], found.lines()[2]
+    assert whole != base and "16 generated images are read as" in found.lines()[0]
+    with pytest.raises(GobelinError, match="takes no --summary"):
+        bench.explain(generated=True, summary=True)
+    with pytest.raises(GobelinError, match="nothing is asked for"):
+        bench.explain(generated=True)

@@ -83,6 +83,9 @@ def _below(value: str | bytes, root: Path) -> Path:
         raise BadCell("is a URL; nothing is downloaded")
     path = Path(value)
     try:
+        # most texts of a table are no paths: one look, before the links on the way are followed
+        if not os.path.lexists(os.path.join(root, value)) and not _may_leave(path):
+            raise BadCell("no such file")
         whole = (path if path.is_absolute() else root / path).resolve()
         if not whole.is_relative_to(root.resolve()):
             raise BadCell(f"{LEAVES} (--root DIR allows a wider one)")
@@ -109,6 +112,11 @@ def cell_files(value: str, root: Path) -> list[Path]:
     if folder := cell_folder(value, root):
         return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     return [root / value]
+
+
+def _may_leave(path: Path) -> bool:
+    """Whether a path may lead out of the folder that it starts from, by its spelling."""
+    return path.is_absolute() or ".." in path.parts
 
 
 def file_bytes(path: Path) -> bytes:

@@ -36,7 +36,7 @@ SUFFIXES = (
 )
 QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 LISTED = re.compile(r"""\[\s*(?:'[^']*'|"[^"]*")(?:\s*,\s*(?:'[^']*'|"[^"]*"))*\s*\]""")
-PLAIN_NUMBER = re.compile(r"0|[1-9]\d*(?:\.\d*)?")
+PLAIN_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?(?:e[+-]?\d+)?", re.IGNORECASE)
 FILE_NAME = re.compile(r"image|img|file|photo|picture|path|audio|sound|clip", re.IGNORECASE)
 SEPARATORS = re.compile(r"[;|,]")
 

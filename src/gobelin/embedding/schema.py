@@ -28,7 +28,7 @@ from gobelin.embedding.column_remarks import (
     unless_copy,
     unless_files,
 )
-from gobelin.embedding.encoders import Encoder, Sample, reading
+from gobelin.embedding.encoders import Encoder, Sample, declared, reading
 from gobelin.embedding.number_remarks import number_remark
 from gobelin.embedding.roles import declared_column, role_of, role_remark
 
@@ -64,12 +64,12 @@ class Choices:
 
 def default_encoder(kind: str) -> str | None:
     """The encoder that reads columns of this kind where none is named; None for no such encoder."""
-    return next((n for n in reading(kind) if catalog.declared("encoders", n, "default")), None)
+    return next((n for n in reading(kind) if declared(n, "default")), None)
 
 
 def default_encoders() -> list[str]:
     """The encoders that read their kinds where the user names none. None of them is imported."""
-    return [n for n in catalog.names("encoders") if catalog.declared("encoders", n, "default")]
+    return [n for n in catalog.names("encoders") if declared(n, "default")]
 
 
 def encoder_for(kind: str, choices: Choices) -> str | None:
@@ -90,7 +90,7 @@ def encoder_for(kind: str, choices: Choices) -> str | None:
 def build_encoder(name: str, choices: Choices) -> Encoder:
     """The encoder with its settings. In `choices.encoders` they have the name of the default
     encoder of its kind."""
-    kind = catalog.declared("encoders", name, "kinds")[0]
+    kind = declared(name, "kinds")[0]
     default = default_encoder(kind) or name
     settings = {k: v for k, v in choices.encoders.get(default, {}).items() if k != "name"}
     return catalog.build("encoders", name, settings)
@@ -128,7 +128,7 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     mistakes = []
     if target is not None and target not in names:
         mistakes.append(f"{source}: no column {target!r} to be the target.{nearest(target, names)}")
-    kinds = {k for n in catalog.names("encoders") for k in catalog.declared("encoders", n, "kinds")}
+    kinds = {k for n in catalog.names("encoders") for k in declared(n, "kinds")}
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
     if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
         mistakes.append(

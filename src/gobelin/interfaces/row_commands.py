@@ -168,6 +168,11 @@ def describe_command(
     "--summary", is_flag=True, help="Explain what the answers for many rows have in common."
 )
 @click.option(
+    "--generated",
+    is_flag=True,
+    help="Explain which part of the query moves the images that are generated from it.",
+)
+@click.option(
     "--out",
     "target",
     type=click.Path(path_type=Path),
@@ -181,6 +186,7 @@ def explain_command(
     label: str | None,
     inside: str | None,
     summary: bool,
+    generated: bool,
     target: Path | None,
     columns: tuple[str, ...],
     as_json: bool,
@@ -193,7 +199,8 @@ def explain_command(
     Beside each explanation stands how well it describes the predictor."""
     fields = tuple(name.strip() for name in inside.split(",")) if inside is not None else ()
     bench = open_workbench(run)
-    found = bench.explain(data, label, fields, target, summary, **query_of(options, columns))
+    query = query_of(options, columns)
+    found = bench.explain(data, label, fields, target, summary, generated, **query)
     if as_json:
         return print_findings(found, True)
     for line in found.lines():

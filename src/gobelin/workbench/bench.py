@@ -86,7 +86,6 @@ class Workbench:
 
     @property
     def _keep(self) -> Callable[..., list[Finding]]:
-        """`verbs.keep` in this run's folder, with the credit line of its data."""
         return partial(verbs.keep, self.run.folder, self.run.settings.data.cited)
 
     # verbs
@@ -122,8 +121,7 @@ class Workbench:
     ) -> Evaluation:
         """Scores of the predictor on validation rows, or on other labelled rows.
 
-        data: labelled rows that were not in the run; their scores are not stored. root, max_bad: as
-        of `predict`.
+        data: labelled rows that were not in the run, not stored. root, max_bad: as of `predict`.
         """
         from gobelin.workbench import evaluate
 
@@ -230,19 +228,21 @@ class Workbench:
         fields: Sequence[str] = (),
         out: str | Path | None = None,
         summary: bool = False,
+        generated: bool = False,
         **query: Text,
     ) -> Explanation:
         """Which fields moved an answer, and which pixels, words, columns or intervals of them.
 
-        data: another data set, whose rows are explained. label: a class in the place of the one
-        that a row gets. fields: those that are looked into, () = all. out: folder for pictures and
-        JSON. summary: of all validation rows, or those of `data`. query: row=ID, or as `describe`.
+        data: another data set, whose rows are explained. label: a class, not the one that a row
+        gets. fields: to look into, () = all. out: folder for pictures and JSON. summary: of
+        validation rows, or those of `data`. generated: of images generated from the query, which is
+        row=ID or as of `describe`.
         """
         from gobelin.workbench.explain import explanation
 
         self.run = needs.predictor(self.run)
-        asked = explanation.Asked(texts_of(query), label, tuple(fields), out, summary)
-        return explanation.explained(self.run, asked, data)
+        what = texts_of(query), label, tuple(fields), out, summary, generated
+        return explanation.explained(self.run, explanation.Asked(*what), data)
 
     @needs.usable_values
     def generate(

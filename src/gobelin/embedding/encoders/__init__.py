@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, overload, runtime_checkable
 
@@ -175,11 +176,15 @@ class Forward:
             return self.forward(batch).cpu().numpy()
 
 
+@cache
+def declared(name: str, attribute: str) -> Any:  # noqa: ANN401
+    """A class attribute of an encoder. A wide table asks for them once a column."""
+    return catalog.declared("encoders", name, attribute)
+
+
 def reading(kind: str) -> list[str]:
     """The names of the installed encoders that read columns of this kind."""
-    return [
-        n for n in catalog.names("encoders") if kind in catalog.declared("encoders", n, "kinds")
-    ]
+    return [n for n in catalog.names("encoders") if kind in declared(n, "kinds")]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from gobelin.prediction.attribution.faithfulness import faithfulness
 from gobelin.quality.data import Check
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.explain import exhibits as drawn
-from gobelin.workbench.explain import files, summary
+from gobelin.workbench.explain import files, generated, summary
 from gobelin.workbench.explain.answers import (
     Answers,
     Explained,
@@ -56,6 +56,7 @@ class Asked:
     inside: tuple[str, ...] = ()  # the fields that are looked into; () = all
     out: str | Path | None = None  # folder for JSON and pictures
     summary: bool = False  # what many rows have in common
+    generated: bool = False  # the images that are generated from the query
 
 
 def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | None) -> Explanation:
@@ -64,6 +65,8 @@ def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | N
     answers = answers_of_run(run)
     refuse_fields(answers, asked.inside)
     _refuse_mixed(asked, others is not None)
+    if asked.generated:
+        return generated.explained(run, answers, asked.label, asked.query)
     if asked.summary:
         return summarised(run) if others is None else data_summary(run, *others)
     if others is None:
@@ -96,6 +99,9 @@ def _requested(answers: Answers, row: AskedRow) -> str:
 def _refuse_mixed(asked: Asked, others: bool) -> None:
     """Raises GobelinError where nothing is asked for, or two things that exclude each other."""
     name = next(iter(asked.query), "")
+    if asked.generated:
+        _refuse_beside_generated(asked, others)
+        return
     if not (asked.query or others or asked.summary):
         raise GobelinError(
             "explain: nothing to explain. Give --row ID, --text, --image, --query COLUMN=VALUE,"
@@ -110,6 +116,18 @@ def _refuse_mixed(asked: Asked, others: bool) -> None:
             f"explain --summary: takes no {given}, as it is about all classes and fields. Leave it"
             " out; the report has the pictures."
         )
+
+
+def _refuse_beside_generated(asked: Asked, others: bool) -> None:
+    """Raises GobelinError for what images of a request can't be explained with."""
+    wrong = {
+        "--data": others,
+        "--summary": asked.summary,
+        "--in": asked.inside,
+        "--out": asked.out is not None,
+    }
+    if given := next((name for name, there in wrong.items() if there), None):
+        raise GobelinError(f"explain --generated: takes no {given}. Leave it out.")
 
 
 def _row(run: Run, query: Mapping[str, str]) -> AskedRow:

@@ -91,7 +91,7 @@ def of_row(answers: Answers, told: RowExplanation, faithful: Faithful) -> list[F
         )
     ]
     for one in told.all:
-        findings += [*_effects(one, unit, rows), *_interactions(one, unit, rows)]
+        findings += [*effects(one, unit, rows), *_interactions(one, unit, rows)]
         if (found := faithful.get((one.explainer, one.field))) is not None:
             findings.append(faithful_finding(one, found, unit, rows))
     return findings
@@ -108,7 +108,7 @@ def _base(answers: Answers, base: float) -> str:
     return f"{number(base)} {where}"
 
 
-def _effects(one: Explained, unit: str, rows: tuple[str, ...]) -> list[Finding]:
+def effects(one: Explained, unit: str, rows: tuple[str, ...]) -> list[Finding]:
     """A finding for each part, the largest first; of pixels the places that count most."""
     found, shares = one.attribution, one.attribution.shares
     if found.shape:

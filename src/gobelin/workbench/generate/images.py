@@ -95,16 +95,7 @@ def generate(
     A name has the condition in a few words, a hash of everything but the seed that the image
     follows from, and the seed: an image of another condition never takes its place.
     """
-    if run.folder.saved and not run.generator.trained:
-        raise GobelinError(
-            f"{run.folder.folder}: was saved without a generator. Use a run that has one."
-        )
-    _ = run.generator.field  # refuses a run without images
-    if not run.generator.trained:
-        raise GobelinError(
-            f"{run.folder.folder}: has no trained generator, and generate never trains. Run"
-            f" {fit_command(run, True)}."
-        )
+    trained = trained_generator(run, "generate")
     if (twice := repeated(seeds)) is not None:
         raise GobelinError(
             f"--seeds: {twice} appears twice; the same seed makes the same image. Give each once."
@@ -113,7 +104,6 @@ def generate(
         raise GobelinError("generate: found 0 images to generate. Give -n 16 or --seeds 0-15.")
     if min(seeds) < 0:
         raise GobelinError(f"--seeds: {min(seeds)} is below 0. Give whole numbers from 0 up.")
-    trained = run.generator.sampler(0)
     condition = condition_of(run, trained, label, query, start, 1)
     controls = start.controls(run.settings.generator)
     files = [file_hash(f) for f in (start.source, start.mask) if f]
@@ -156,6 +146,21 @@ def generate(
 
         likeness.tell_of_files(run, condition, paths, f"for {label!r}" if label else "")
     return paths
+
+
+def trained_generator(run: Run, verb: str) -> Trained:
+    """The generator of a run. Raises GobelinError where it has none that is trained."""
+    if run.folder.saved and not run.generator.trained:
+        raise GobelinError(
+            f"{run.folder.folder}: was saved without a generator. Use a run that has one."
+        )
+    _ = run.generator.field  # refuses a run without images
+    if not run.generator.trained:
+        raise GobelinError(
+            f"{run.folder.folder}: has no trained generator, and {verb} never trains. Run"
+            f" {fit_command(run, True)}."
+        )
+    return run.generator.sampler(0)
 
 
 def _inputs(start: Start, query: Mapping[str, str]) -> list[bytes]:
