@@ -656,6 +656,36 @@ def explain() -> str:
     return "\n".join(lines)
 
 
+def random_walks() -> str:
+    """What the finance checks say where the truth is known."""
+    rows = record.latest("random_walks", "study")
+    lines = [
+        "| random walks with steps | simulations | no evidence | gained (a false claim) | lost |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        if name.startswith("walks"):
+            low, high = 100 * row["gained_low"], 100 * row["gained_high"]
+            lines.append(
+                f"| {name.partition(', ')[2]} | {row['simulations']} | {row['no_evidence_count']} |"
+                f" {row['gained_count']} ({low:.1f} to {high:.1f} %) | {row['lost_count']} |"
+            )
+    lines += [
+        "",
+        "| share of the column's variance that is the future | simulations | clean columns warned of"
+        " | planted column found |",
+        "|---|---|---|---|",
+    ]
+    for row in rows.values():
+        if "future_share" in row:
+            found = row["found_count"] if row["future_share"] else "none planted"
+            lines.append(
+                f"| {100 * row['future_share']:.0f} % | {row['simulations']} |"
+                f" {row['false_alarm_count']} | {found} |"
+            )
+    return "\n".join(lines)
+
+
 def verdict() -> str:
     """Heads of a whole study, together and one at a time."""
     lines = [
@@ -705,6 +735,7 @@ SHOWN = (
     missing,
     peers,
     privacy,
+    random_walks,
     search,
     translation,
     verdict,

@@ -2,9 +2,10 @@
 
 A cell is a list of numbers, a list of such lists (channels x time), the same as text ('[1, 2.5,
 null]', '1; 2.5; 3' or '1 2 3'), or a file: `.npy` with [T] or [C, T], or a table of numbers
-(`.csv`, `.tsv`, `.txt`) whose rows are time and whose columns are channels. A missing sample in a
-window is a hole. It is filled by linear interpolation between its neighbours, at the ends with the
-nearest sample. A cell that can't be opened raises `BadCell`. Nothing is ever unpickled.
+(`.csv`, `.tsv`, `.txt`) whose rows are time and whose columns are channels. Samples may have dates
+(`data.stamped_series`); they are then put in the order of time. A missing sample in a window is a
+hole. It is filled by linear interpolation between its neighbours, at the ends with the nearest
+sample. A cell that can't be opened raises `BadCell`. Nothing is ever unpickled.
 
 Two or four numbers are more often a place, a colour or a box, so a column counts as series only
 from five samples a window on.
@@ -34,6 +35,7 @@ from gobelin.data.files import (
     file_head,
 )
 from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.stamped_series import stamped_series
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
@@ -90,6 +92,8 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
     """float64 [T] or [C, T], nan for a hole."""
     if isinstance(value, bytes):
         return _array(value)
+    if (stamped := stamped_series(value, root)) is not None:
+        return stamped.series()
     if isinstance(value, str):
         if is_file(value):
             return (
@@ -251,10 +255,12 @@ def series_share(values: Sequence[Any], root: Path) -> float:
 
 
 def _looks_like_series(value: Any) -> bool:  # noqa: ANN401
-    """Whether a value is a list of five numbers or more. Holes count as numbers; up to a fifth of
-    the items may be something else.
+    """Whether a value is a list of five numbers or more, each with or without a date. Holes count
+    as numbers; up to a fifth of the items may be something else.
     """
     try:
+        if (stamped := stamped_series(value, Path())) is not None:
+            return len(stamped.stamps) >= LEAST_SAMPLES
         items = _list_of_text(value) if isinstance(value, str) else value
     except BadCell:
         return False
@@ -293,6 +299,8 @@ def series_key(value: Any, root: Path) -> bytes:  # noqa: ANN401
     """A hash of the contents of a window, 16 bytes. Raises BadCell."""
     if isinstance(value, bytes) or is_file(value):
         return content_key(value, root)
+    if (stamped := stamped_series(value, root)) is not None:
+        value = stamped.cell()  # dates are no JSON
     return bytes.fromhex(fingerprint(value))[:16]
 
 

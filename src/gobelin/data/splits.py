@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from gobelin.data.fields import Target
 from gobelin.data.part_names import SPLIT_PARTS, part_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+AFTER_DRAWING = ("parts_from", "purge", "embargo")  # settings that change no row's part
 DRAWN = {"valid": "validation", "test": "test"}  # parts that can be drawn from training rows
 
 
@@ -38,6 +39,13 @@ class Split:
         default="random",
         description="How rows are chosen. time: the latest rows are the test rows.",
     )
+    purge: Annotated[float, setting(ge=0)] | None = setting(
+        default=None,
+        description="With by = time: time until a row's answer is known, in days or as the times.",
+    )
+    embargo: float = setting(
+        default=0.0, ge=0, description="With by = time: more time between rows of two parts."
+    )
     parts_from: str = setting(
         default="", description="Run folder whose parts are taken over. New groups fill the shares."
     )
@@ -47,11 +55,18 @@ class Split:
             raise ValueError(
                 f"valid = {self.valid} and test = {self.test} must leave more than 0.01 to train"
             )
+        if self.gap and self.by != "time":
+            raise ValueError("purge and embargo need by = time, found by = random")
 
     @property
     def drawn(self) -> dict[str, Any]:
         """The settings by which new groups are drawn."""
-        return {name: v for name, v in resolved(self).items() if name != "parts_from"}
+        return {name: v for name, v in resolved(self).items() if name not in AFTER_DRAWING}
+
+    @property
+    def gap(self) -> float:
+        """The time that must lie between a row that is learned from and one that judges."""
+        return (self.purge or 0.0) + self.embargo
 
 
 def assign(
@@ -85,7 +100,7 @@ def assign(
             raise GobelinError(
                 "split.by = time: no column has the role time. Use --set schema.COLUMN=time."
             )
-        moments = _moments(times, labelled)
+        moments = row_moments(times, labelled)
         latest = {u: max(moments[k] for k in rows) for u, rows in units.items()}
         strata = [sorted(units, key=lambda u: (latest[u], u))]
         known = target.present
@@ -165,7 +180,7 @@ def _borders(
     return borders
 
 
-def _moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
+def row_moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
     """Sort keys of the rows: numbers as numbers ('9' before '10'), dates as dates, else texts. A
     row without a time comes first. labelled: numbers of rows that must have a time.
     """

@@ -56,7 +56,9 @@ def run(
         hits = bench.search(5, **query)
         say(f"         {query}: {', '.join(h.id for h in hits)}")
     step("explain: which fields, words and pixels decide", lambda: bench.explain(summary=True))
-    pictures = bench.run.generator.field_or_none is not None
+    # of a sample set whose images nobody needs more of, none are generated
+    generates = getattr(source, "generates", True)
+    pictures = generates and bench.run.generator.field_or_none is not None
     if pictures:
         step("fit --generator: train it on the training rows", lambda: bench.fit(generator=True))
         step(
@@ -66,8 +68,13 @@ def run(
         step("augment: do generated images help?", bench.augment)
         step("audit: are generated images copies, and can anybody be found?", bench.audit)
         step("generate --sign, verify: where images come from", lambda: _signed(bench, say))
+    if not generates:
+        say("         no images are generated: this sample set needs none")
     step("report", bench.report)
     say(f"\n{bench.findings('evaluate')[0].sentence()}")
+    for finding in bench.findings("evaluate"):
+        if finding.name.startswith("net_return"):
+            say(finding.sentence())
     verdicts = [f for f in bench.findings("augment") if f.name == "verdict"]
     for verdict in verdicts:
         against = f"{verdict.scope['arm']} against {verdict.comparator}"

@@ -15,10 +15,12 @@ from gobelin.core.lazy import special
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.core.softmax import log_softmax
 from gobelin.data.fields import Target
+from gobelin.data.purging import TimeOrder
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import scoring
 from gobelin.prediction.fusion import Fusion, Predictor
 from gobelin.prediction.heads.job import Job
+from gobelin.prediction.time_folds import time_folds
 
 LEAST_LABELLED_ROWS = 30  # training rows with a label; fewer are refused
 
@@ -209,6 +211,17 @@ class Training:
     # Those of `rows` whose labels did not train the features; None: all. Only these rows choose
     # the weight decay, calibrate and are compared.
     unseen: np.ndarray | None = None
+    # Of a split by time: every row is scored by a predictor of earlier rows. None: folds are drawn.
+    order: TimeOrder | None = None
+
+    def folds(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """int [n], the fold of each of these labelled rows, -1 for a row that no fold scores, and
+        for each fold the rows that it learns from, bool [n]. rows: int [n]."""
+        if self.order is not None:
+            return time_folds(self.order, rows, self.groups, self.settings.folds)
+        seed, folds = self.runtime.seed, self.settings.folds
+        fold = folds_of(self.target, rows, self.groups, folds, seed)
+        return fold, [fold != f for f in range(folds)]
 
 
 def learned_rows(training: Training) -> np.ndarray:
@@ -252,9 +265,9 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
         weights = training.weights[some]
         return balanced(target, some, weights, settings.balanced, settings.weights)
 
-    fold = folds_of(target, rows, training.groups, settings.folds, runtime.seed)
-    # for each decay: for each fold a job without it, then one of all rows
-    subsets = [fold != f for f in range(settings.folds)] + [np.ones(len(rows), bool)]
+    fold, learned = training.folds(rows)
+    # for each decay: for each fold a job of the rows that it learns from, then one of all rows
+    subsets = [*learned, np.ones(len(rows), bool)]
     jobs = [
         Job(rows[subset], weigh(rows[subset]), runtime.seed, decay)
         for decay in settings.decays
@@ -274,12 +287,12 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
     scores = []  # of each decay, [rows, C] or [rows, 1]
     for d in range(len(settings.decays)):
         out = np.zeros((len(rows), 1 if target.kind == "number" else len(target.classes)))
-        for f in range(settings.folds):
+        for f in range(len(learned)):
             out[fold == f] = told(predictors[d * len(subsets) + f], f)
         scores.append(out)
-    judged = np.ones(len(rows), bool)
+    judged = fold >= 0
     if training.unseen is not None:
-        judged = np.isin(rows, training.unseen)
+        judged &= np.isin(rows, training.unseen)
     losses = [_loss(s[judged], target, rows[judged], share[judged]) for s in scores]
     best = int(np.argmin(losses))
     *fold_predictors, predictor = predictors[best * len(subsets) : (best + 1) * len(subsets)]

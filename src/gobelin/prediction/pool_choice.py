@@ -29,7 +29,7 @@ from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import fusion_choice, scoring
-from gobelin.prediction.cross_fit import Training, folds_of, learned_rows
+from gobelin.prediction.cross_fit import Training, learned_rows
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
@@ -113,12 +113,12 @@ def board(choice: Choice) -> list[dict[str, Any]]:
     interval on rows that it was not fitted on, its loss, its share of the pool, and the processor
     time of comparing it in seconds. Where no metric is named, the smallest loss is the best."""
     trial, training = choice.trial, choice.trial.training
-    metric, target = training.settings.metric, trial.target
-    units = [training.groups[r] for r in trial.rows]
+    metric, target = training.settings.metric, trial.target.rows(trial.scored_rows)
+    scored, units = trial.scored_rows, [training.groups[r] for r in trial.rows[trial.scored_rows]]
     shares = {replace(m, share=1.0): m.share for m in choice.members}
     total, out = sum(shares.values()), []
     for one in choice.candidates:
-        interval = scoring.interval(metric, trial.told(one.answers), target, units)
+        interval = scoring.interval(metric, trial.told(one.answers[scored]), target, units)
         out.append(
             {
                 "head": one.member.head,
@@ -127,7 +127,7 @@ def board(choice: Choice) -> list[dict[str, Any]]:
                 "score": interval.value,
                 "low": interval.low,
                 "high": interval.high,
-                "n": len(trial.rows),
+                "n": len(scored),
                 "loss": one.loss,
                 "share": shares.get(one.member, 0.0) / total,
                 "seconds": one.seconds,
@@ -261,19 +261,33 @@ class Trial:
     @cached_property
     def folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(places to fit on, places held out) of each fold."""
-        t = self.training
-        fold = folds_of(t.target, self.rows, t.groups, t.settings.folds, t.runtime.seed)
-        every = [fold == f for f in range(t.settings.folds)]
+        fold, subsets = self.training.folds(self.rows)
+        pairs = [(learned, fold == f) for f, learned in enumerate(subsets)]
         return [
-            (np.flatnonzero(~held), np.flatnonzero(held))
-            for held in every
-            if held.any() and not held.all()
+            (np.flatnonzero(learned), np.flatnonzero(held))
+            for learned, held in pairs
+            if held.any() and learned.any()
         ]
+
+    @cached_property
+    def scored_rows(self) -> np.ndarray:
+        """int64: the places in 0 .. n - 1 that a fold scores."""
+        return np.sort(np.concatenate([held for _, held in self.folds]))
+
+    def _unscored(self) -> np.ndarray:
+        """float64 [n, V]: what is answered for a row before any fold has scored it, the shares of
+        the classes, or the mean of a number: the same for every head, so it chooses none."""
+        if self.target.kind == "number":
+            return np.zeros((len(self.rows), 1))
+        share = np.clip(self.target.counts(np.arange(len(self.rows))) / len(self.rows), 1e-6, 1)
+        if self.target.kind != "labels":
+            share = share / share.sum()
+        return np.tile(share, (len(self.rows), 1))
 
     def _crossed(self, member: Member, x: np.ndarray) -> np.ndarray:
         """float64 [n, V]: answers for each fold by a head that was fitted on the others. x: [n,
         K]."""
-        out, seed = np.zeros((len(x), self.outputs)), self.training.runtime.seed
+        out, seed = self._unscored(), self.training.runtime.seed
         group, least = self.embeddings.group_numbers, self.embeddings.least_groups
         for others, held in self.folds:
             fitted = members.fit(
@@ -303,7 +317,7 @@ class Trial:
         heads = members.dropout_heads(member, self.embeddings, target, jobs, every, t.runtime)
         best = None
         for k, decay in enumerate(t.settings.decays):
-            out = np.zeros((len(self.rows), self.outputs))
+            out = self._unscored()
             for head, (_, held) in zip(heads[k * len(self.folds) :], self.folds, strict=False):
                 one = Fitted(member, head, several=target.kind == "labels")
                 out[held] = one.answers(self.inputs, self.embeddings.rows(held))

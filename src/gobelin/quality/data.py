@@ -63,6 +63,10 @@ class Check:
         le=1,
         description="Certainty from which a field's presence tells the class.",
     )
+    source: str = setting(
+        default="",
+        description="Table of dates and values that windows without dates were cut from.",
+    )
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def giveaways(
             ):
                 note = (
                     f"{name} {state} means class {target.classes[best]!r}. Was it known before the"
-                    f" label? If not, leave it out of prediction: {_leave_out(name)}"
+                    f" label? If not, leave it out of prediction: {leave_out_option(name)}"
                 )
                 findings.append(
                     share.finding(
@@ -88,7 +88,7 @@ def giveaways(
     return findings, tuple(dict.fromkeys(left_out))
 
 
-def _leave_out(name: str) -> str:
+def leave_out_option(name: str) -> str:
     """The option that leaves a field or a column out, as a shell takes it."""
     return f"--set {shlex.quote(f'leave_out={name}')}"
 
@@ -141,7 +141,7 @@ def _column_giveaway(
         source="check",
         note=(
             f"the values of {column} alone name the class. Was it known before the label? If not,"
-            f" leave it out: {_leave_out(column)}"
+            f" leave it out: {leave_out_option(column)}"
         ),
     )
 
@@ -171,6 +171,6 @@ def _same_order(
         source="check",
         note=(
             f"{column} has the order of the target (rank correlation). Was it known before the"
-            f" label? If not, leave it out: {_leave_out(column)}"
+            f" label? If not, leave it out: {leave_out_option(column)}"
         ),
     )

@@ -16,7 +16,7 @@ from gobelin.quality import data as data_quality
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.quality.few_rows import few_rows
 from gobelin.report.exhibits import Exhibits
-from gobelin.workbench import rare_values, shown_rows
+from gobelin.workbench import rare_values, shown_rows, time_order
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -38,6 +38,7 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     for finding in telling:
         LOG.warning("%s (%s %.3g).", finding.note, _named(finding), finding.value)
     findings += duplicates + telling + _rare(run) + _groups_alike(run)
+    findings += time_order.checked(run, exhibits)
     _show_examples(run, exhibits)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)

@@ -22,7 +22,7 @@ from gobelin.prediction.predictor import Model, Predictions
 from gobelin.quality.data import Check
 from gobelin.report import answer
 from gobelin.report.exhibits import Exhibits
-from gobelin.workbench import shown_rows
+from gobelin.workbench import shown_rows, trades
 from gobelin.workbench.evaluation import Evaluation
 from gobelin.workbench.one_field import one_field
 from gobelin.workbench.predict import new_rows
@@ -122,6 +122,7 @@ def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
     findings, predictions = evaluation.evaluate(predictor.model, x, target, groups, chance)
     left_out = predictor.features.data.settings.leave_out
     findings += one_field(predictor.model, x, predictions, target, groups, left_out)
+    findings += trades.traded_rows(predictor, rows, predictions)
     scored = Scored(whole.dataset, whole.schema, rows, target, predictions)
     _show_fields(findings, predictor.fields, chance, exhibits)
     if target.kind != "number":

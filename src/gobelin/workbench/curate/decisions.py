@@ -87,7 +87,8 @@ def generated_rows(checked: CheckedRows) -> np.ndarray:
 
 def _decide(predictor: RunPredictor, settings: Curate) -> Decisions:
     rows, model, training = predictor.checked.rows, predictor.model, predictor.training
-    once = replace(training, settings=replace(training.settings, decays=(model.decay,)))
+    # a wrong label may stand in the first rows too, so folds are drawn where the split is by time
+    once = replace(training, settings=replace(training.settings, decays=(model.decay,)), order=None)
     fusion = catalog.build("fusion", predictor.fusion.name, predictor.fusion.settings)
     crossed = cross_fit(fusion, once)
     labelled, x = crossed.rows, training.embeddings

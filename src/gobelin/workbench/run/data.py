@@ -89,6 +89,7 @@ class RunData:
             # by default as before there was the setting, so that older runs keep their keys
             *([] if s.data.least_groups == LEAST_GROUPS else [s.data.least_groups]),
             *([s.data.missing] if s.data.missing else []),
+            *([s.split.purge, s.split.embargo] if s.split.gap else []),
         )
 
     def take_over(self, settings: Mapping[str, Any]) -> None:

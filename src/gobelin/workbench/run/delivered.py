@@ -149,7 +149,7 @@ class RunDelivered:
             rows.target.rows(places),
             [rows.groups[r] for r in places],
         )
-        by_time = "; folds are drawn, not by time" if self._by_time else ""
+        by_time = ", which learned from earlier rows alone" if self._by_time else ""
         return interval.finding(
             FUSION_SCORE,
             scope={"predictor": "delivered"},

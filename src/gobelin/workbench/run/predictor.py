@@ -49,6 +49,7 @@ class RunPredictor:
             list(s.leave_out),
             resolved(s.check),
             resolved(s.align) if s.predict.features == "shared" else "",
+            *(["folds by time"] if s.split.by == "time" else []),
         )
 
     @cached_property
@@ -87,6 +88,7 @@ class RunPredictor:
             rows.weights,
             data.runtime,
             data.progress,
+            order=rows.order(data.settings.split),
         )
         if not self.features.tuned:
             return training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,8 +16,9 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.parts import NamedRows, RecordedParts
+from gobelin.data.purging import TimeOrder, purged, time_order
 from gobelin.data.read import read
-from gobelin.data.splits import scored_classes
+from gobelin.data.splits import Split, scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
@@ -24,6 +26,7 @@ from gobelin.prediction.scoring import check_metric
 from gobelin.workbench.run.parts import drawn_parts, made_before
 from gobelin.workbench.run.settings import Settings, unknown_names
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 ResultT = TypeVar("ResultT")
 
 
@@ -48,6 +51,11 @@ class Rows:
     def ids(self, rows: Sequence[int] | np.ndarray) -> list[str]:
         """The ids of these rows."""
         return [self.dataset.ids[int(k)] for k in rows]
+
+    def order(self, split: Split) -> TimeOrder | None:
+        """The order in time of the rows of a split by time; None for another split."""
+        time = self.schema.role("time")
+        return time_order(split, self.dataset.values(time) if time else None)
 
     def labelled(self, name: str) -> np.ndarray:
         """int64 [n]: the labelled rows of a part."""
@@ -85,6 +93,10 @@ def read_rows(
     if drawn is None:
         raise _refusal(mistakes)
     parts, record = drawn
+    order = _attempt(mistakes, partial(_time_order, settings, identified, known))
+    if order is not None:
+        target = target.without(overlapping := purged(order, parts, target.present))
+        _say_purged(settings, parts, overlapping)
     if data.target and target.kind != "number":
         target = replace(target, scored=scored_classes(target, parts))
         # with hardly a label, a lack of classes is no mistake of its own
@@ -112,6 +124,26 @@ def _schema(settings: Settings, whole: Dataset, folder: RunFolder | None) -> Sch
                 where = str(folder.folder / "schema.json")
                 return schema.restored(folder.stored("schema.json"), where)
     return schema.infer(whole, target, settings.choices)
+
+
+def _time_order(settings: Settings, whole: Dataset, known: Schema) -> TimeOrder | None:
+    """The order in time of the rows of a split by time; None for another split."""
+    time = known.role("time")
+    return time_order(settings.split, whole.values(time) if time else None)
+
+
+def _say_purged(settings: Settings, parts: np.ndarray, overlapping: np.ndarray) -> None:
+    """Tell how many rows lost their answer."""
+    counts = {part: int((overlapping & (parts == part)).sum()) for part in ("train", "valid")}
+    if any(counts.values()):
+        LOG.warning(
+            "split.purge = %g and split.embargo = %g: the answers of %d training rows and %d"
+            " validation rows are not used, as they reach into the time of later rows that judge.",
+            settings.split.purge or 0.0,
+            settings.split.embargo,
+            counts["train"],
+            counts["valid"],
+        )
 
 
 def _attempt(mistakes: list[str], function: Callable[[], ResultT]) -> ResultT | None:

@@ -26,6 +26,7 @@ from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, WITHOUT_POOL
+from gobelin.prediction.trading import Trade
 from gobelin.prediction.tuning.settings import Tune
 from gobelin.quality.data import Check
 from gobelin.quality.judge import Judge, image_encoder
@@ -117,6 +118,7 @@ class Settings:
     tune: Tune = setting(default_factory=Tune, description="Training encoders further.")
     align: Align = setting(default_factory=Align, description="The shared space.")
     predict: Predict = setting(default_factory=Predict, description="The predictor.")
+    trade: Trade = setting(default_factory=Trade, description="Acting on the predictions.")
     fusion: Chosen = setting(default_factory=Chosen, description="The fusion component.")
     generator: Generation = setting(default_factory=Generation, description="The run's generator.")
     augment: Augment = setting(default_factory=Augment, description="A study.")

@@ -1,0 +1,79 @@
+"""What `check` says of rows with a time: series that reach past it, numbers that tell too much of
+the target, and faults of the series. One line of warning for each."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from gobelin.data.numbers import numbers_of
+from gobelin.data.read import read
+from gobelin.evidence.findings import Finding
+from gobelin.quality import telling as telling_columns
+from gobelin.quality.look_ahead import LookAhead, look_ahead
+from gobelin.quality.series_faults import series_faults
+from gobelin.quality.window_source import source_of
+from gobelin.report.exhibits import Exhibits
+from gobelin.workbench.run.chain import Run
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+MOST_ROWS = 10_000  # of the table of cells that reach past the time of their row
+
+
+def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
+    """Findings about time; each that is no praise is also a warning."""
+    rows = run.checked.rows
+    path = run.settings.check.source
+    source = source_of(read(path)) if path else None
+    found = look_ahead(rows.dataset, rows.schema, run.encoders.embedder.encoders, source)
+    _show(found, exhibits)
+    findings = [*found.findings, *series_faults(rows.dataset, found), *_telling(run, found)]
+    for finding in findings:
+        if finding.value:
+            LOG.warning("%s", finding.sentence())
+    return findings
+
+
+def _show(found: LookAhead, exhibits: Exhibits) -> None:
+    """Add the table of all cells that reach past the time of their row."""
+    if found.past:
+        exhibits.table(
+            "look_ahead",
+            "Cells that reach past the time of their row.",
+            ("row", "column", "time of the row", "last sample", "samples after it"),
+            [(p.row, p.column, p.time, p.last, p.samples) for p in found.past[:MOST_ROWS]],
+        )
+
+
+def _telling(run: Run, found: LookAhead) -> list[Finding]:
+    """Columns of numbers that tell more of the target than any earlier value; training rows alone
+    are read."""
+    rows, target = run.checked.rows, run.checked.rows.target
+    if found.times is None or not (target.exclusive or target.kind == "number"):
+        return []
+    known = [k for k in rows.labelled("train") if found.times.moments[k] is not None]
+    places = np.array(known, int)
+    time = np.array([m.end for k in known if (m := found.times.moments[k])])
+    columns = {}
+    for one in rows.schema.fields:
+        for name in one.columns:
+            if rows.schema.kind(name) == "number":
+                values = numbers_of(rows.dataset.values(name))
+                columns[name] = np.array([np.nan if v is None else v for v in values])[places]
+    series = [f.name for f in rows.schema.fields if f.kind == "series"]
+    past = [run.features.plain.features[name][places] for name in series]
+    features = np.concatenate([np.zeros((len(places), 0)), *past], axis=1)
+    values = target.values[places]
+    truths = (
+        [values.astype(float)]
+        if target.kind == "number"
+        else telling_columns.binary(values, target.classes)
+    )
+    best: dict[str, Finding] = {}
+    for truth in truths:
+        for finding in telling_columns.telling(columns, features, truth, time):
+            name = finding.scope["column"]
+            if name not in best or (finding.value or 0) > (best[name].value or 0):
+                best[name] = finding
+    return list(best.values())
