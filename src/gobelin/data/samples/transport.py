@@ -70,9 +70,7 @@ class Transport:
             return folder / "records.csv"
         drawings = self.drawings()
         library = svg.resvg()  # refuses before anything is written
-        rows = [
-            row for name, signs in by_name(drawings).items() for row in self._rows(name, signs)
-        ]
+        rows = [row for name, signs in by_name(drawings).items() for row in self._rows(name, signs)]
         with atomic_folder(folder) as temporary:
             (temporary / "images").mkdir()
 
