@@ -1,4 +1,4 @@
-"""Render the training signs of the sample set `transport` anew: images for the generator `imported`.
+"""Render the training signs of the sample set `transport`: images for the generator `imported`.
 
     python recipes/transport/render.py RUN/data/records.csv OUT --signs transport [--each 8]
         [--how boards photo] [--seed 0]

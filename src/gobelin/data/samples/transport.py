@@ -1,7 +1,7 @@
 """Traffic signs of many countries: read a sign's name in the drawing of a country never seen.
 
-The 1,543 drawings (SVG) of the npm package @rapideditor/mapillary_sprite_source (MIT) are read where
-npm put them; nothing is downloaded here. A file is CATEGORY--NAME--gK.svg. The K are national
+The 1,543 drawings (SVG) of the npm package @rapideditor/mapillary_sprite_source (MIT) are read
+where npm put them; nothing is downloaded here. A file is CATEGORY--NAME--gK.svg. The K are national
 variants: the same message, drawn by another country's rules. The target is the name (with its
 category, of four). Names with three variants or more are used: one variant is the test row, one the
 validation row, and one or two are the training rows. So no test drawing is of a style that the
