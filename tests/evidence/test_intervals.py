@@ -341,6 +341,41 @@ def test_a_class_of_one_unit_is_left_out_and_named() -> None:
         compare(baseline, arm, classes, np.zeros(120))
 
 
+def test_classes_of_one_unit_each_are_the_units() -> None:
+    rng = np.random.default_rng(3)
+    baseline, arm = rng.random((2, 1, 1, 3, 40)) < [[[[[0.4]]]], [[[[0.7]]]]]
+    found = compare(baseline, arm, np.arange(40))
+    plain = compare(baseline, arm, metric="accuracy")
+    assert found.drawn_classes and not plain.drawn_classes and found.units == 40
+    assert (found.value, found.low, found.high) == (plain.value, plain.low, plain.high)
+    assert "the classes count as the units" in found.finding("arm", "real").note
+    # several rows of the one unit of a class: their mean is the score of the class
+    classes = np.repeat(np.arange(40), np.where(np.arange(40) < 5, 3, 1))
+    repeated = compare(baseline[..., classes], arm[..., classes], classes, units=classes)
+    assert (repeated.value, repeated.low, repeated.high) == pytest.approx(
+        (found.value, found.low, found.high)
+    )
+    with pytest.raises(GobelinError, match="two test units"):
+        compare(baseline[..., :20], arm[..., :20], np.arange(20))
+
+
+def test_the_interval_over_drawn_classes_covers_the_gain_over_all_classes() -> None:
+    """Planted truth: 3,000 classes, each easier with the arm by another amount. A study sees 60 of
+    them with one test unit each."""
+    rng = np.random.default_rng(5)
+    easy = rng.beta(1, 3, 3000)
+    gain = np.clip(rng.normal(0.08, 0.1, 3000), -easy, 1 - easy)
+    covered = []
+    for _ in range(400):
+        drawn = rng.choice(3000, 60, replace=False)
+        luck = rng.random((4, 60))  # the same test rows, four seeds
+        baseline = (luck < easy[drawn])[None, None]
+        arm = (luck < (easy + gain)[drawn])[None, None]
+        found = compare(baseline, arm, np.arange(60))
+        covered.append(found.low <= gain.mean() <= found.high)
+    assert 0.93 <= np.mean(covered) <= 1.0
+
+
 def test_mismatched_studies_are_refused() -> None:
     baseline, arm, classes = study()
     with pytest.raises(ValueError, match="same resamples"):

@@ -26,10 +26,12 @@ tests/evidence/test_verdict.py` makes the table. `gobelin.evidence.variance` com
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gobelin.core.lazy import special
 from gobelin.evidence.findings import Finding
@@ -46,6 +48,7 @@ from gobelin.evidence.variance import (
 
 PAIRED_METHOD = "paired, own t for units and models (Banerjee 1960; Bonett & Price 2012)"
 RESAMPLES_OF_A_METHOD = 5  # resamples of the training rows that a claim about a method needs
+LEAST_DRAWN_CLASSES = 30  # classes of one test unit each that can be the units themselves
 MODEL_AXES = ("training resamples", "generator seeds", "seeds of initialisation")
 
 
@@ -63,6 +66,8 @@ class Comparison:
     units: int  # independent units among them
     level: float = 0.95
     left_out: tuple[int, ...] = ()  # classes with fewer than two test units: no interval
+    # every class has one test unit: the interval covers the luck of which classes there are
+    drawn_classes: bool = False
 
     @property
     def low(self) -> float:
@@ -175,6 +180,11 @@ class Comparison:
             if self.left_out
             else ""
         )
+        drawn = (
+            "each class has one test unit, so the classes count as the units"
+            if self.drawn_classes
+            else ""
+        )
         return Finding(
             name=self.metric,
             scope={"arm": arm, **(scope or {})},
@@ -190,7 +200,9 @@ class Comparison:
             n=self.units,
             needed_n=self.needed_units(smallest_effect),
             note="; ".join(
-                text for text in (f"claim: {self.claim}", design, sense, missing, note) if text
+                text
+                for text in (f"claim: {self.claim}", design, sense, missing, drawn, note)
+                if text
             ),
             source=source,
         )
@@ -233,7 +245,12 @@ def compare(
         `reuse` times the variance between resamples: 1 for bootstraps and halves, f / (1 - f) for a
         share f of the rows. V_k becomes 1 + R reuse times as large (Nadeau & Bengio 2003).
 
-    Raises ValueError for scores that do not match, GobelinError if no class has two test units.
+    Where no class has two test units and there are `LEAST_DRAWN_CLASSES` classes, the classes are
+    taken as drawn from a larger number of classes: a class is a unit, and its score the mean of its
+    rows.
+
+    Raises ValueError for scores that do not match, GobelinError if no class has two test units and
+    the classes are fewer.
 
     What this cannot show. With R = 1: how the method would do on other training rows. With G = 1 or
     S = 1: how another seed would do; that part is absent, not zero. Units unlike the test units.
@@ -245,7 +262,11 @@ def compare(
     if metric == "balanced_accuracy" and classes is None:
         raise ValueError("balanced_accuracy needs the classes of the rows")
     labels = np.asarray(classes) if metric == "balanced_accuracy" else np.zeros(shape[-1], np.int64)
-    cells = Cells.of(labels, np.arange(shape[-1]) if units is None else np.asarray(units))
+    unit = np.arange(shape[-1]) if units is None else np.asarray(units)
+    drawn_classes = metric == "balanced_accuracy" and one_unit_a_class(labels, unit)
+    if drawn_classes:
+        a, b, unit, labels = _class_means(a, b, unit, labels)
+    cells = Cells.of(labels, unit)
     theta_a, share_a = shares(a, cells, metric)
     theta_b, share_b = shares(b, cells, metric)
     theta = np.broadcast_to(theta_a - theta_b, shape[:3])
@@ -275,7 +296,30 @@ def compare(
         units=cells.units,
         level=level,
         left_out=cells.left_out,
+        drawn_classes=drawn_classes,
     )
+
+
+def one_unit_a_class(labels: NDArray[np.int64], units: NDArray[Any]) -> bool:
+    """Whether no class has two test units, and the classes suffice to be the units themselves.
+
+    labels: [N]. units: [N]."""
+    pairs = {(int(c), u) for c, u in zip(labels, units.tolist(), strict=True)}
+    counts = Counter(c for c, _ in pairs)
+    return len(counts) >= LEAST_DRAWN_CLASSES and max(counts.values()) == 1
+
+
+def _class_means(
+    a: Floats, b: Floats, units: NDArray[Any], labels: NDArray[np.int64]
+) -> tuple[Floats, Floats, NDArray[Any], NDArray[np.int64]]:
+    """Scores [R, G, S, N] as means of the C classes [R, G, S, C], the unit of each, and one label
+    for all: their mean is the balanced accuracy."""
+    names, first, inverse, sizes = np.unique(
+        labels, return_index=True, return_inverse=True, return_counts=True
+    )
+    share = np.zeros((len(labels), len(names)))
+    share[np.arange(len(labels)), inverse] = 1 / sizes[inverse]
+    return a @ share, b @ share, units[first], np.zeros(len(names), np.int64)
 
 
 def compare_classes(
