@@ -46,6 +46,8 @@ DOORS = {
     "soundfile": {"data.sounds"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},
+    "dp_accounting": {"privacy.accountant"},
+    "opacus": set(),
     "subprocess": set(),
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},

@@ -17,38 +17,18 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file, load_arrays, save_arrays
 from gobelin.generation.fitting import Fitted, Learned, NetworkT, SettingsT
 from gobelin.generation.generators import ImageRows
-from gobelin.privacy import gaussian
 from gobelin.privacy.guarantee import Budget, Guarantee
 from gobelin.privacy.mean_embedding import MeanEmbedding, factors
+from gobelin.privacy.terms import Terms
 
 RELEASED = "released.safetensors"  # what was released once, until the training is done
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a promise is about, and how much it may tell."""
-
-    epsilon: float
-    delta: float
-    unit: str  # 'group', or 'row' where each row is one
-    groups: int
-    weighed: bool  # whether rows have weights
-
-    @staticmethod
-    def of(rows: ImageRows, budget: Budget) -> Terms:
-        """Raises GobelinError for a delta from 1 / groups on, and where no row is used."""
-        used = rows.used
-        if not len(used):
-            raise rows.no_weight()
-        groups = len(np.unique(rows.group_numbers[used]))
-        delta = gaussian.delta_for(budget.delta, groups, "generator.settings.dp")
-        unit = "row" if rows.groups is None or groups == len(used) else "group"
-        weighed = rows.weights is not None and bool((rows.weights != 1).any())
-        return Terms(budget.epsilon, delta, unit, groups, weighed)
-
-    def promise(self, noise: float, mechanism: str) -> Guarantee:
-        """noise: standard deviation, over the most that one unit changes."""
-        return Guarantee(self.epsilon, self.delta, self.unit, noise, mechanism, self.weighed)
+def terms_of(rows: ImageRows, budget: Budget) -> Terms:
+    """Raises GobelinError for a delta from 1 / groups on, and where no row is used."""
+    if not len(rows.used):
+        raise rows.no_weight()
+    return Terms.of(rows.group_numbers[rows.used], rows.weights, budget)
 
 
 @dataclass(frozen=True)

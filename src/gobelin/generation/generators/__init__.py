@@ -199,7 +199,8 @@ class KnowsLoss(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Settings of a generator: a frozen dataclass whose fields are its settings."""
+    """Settings of a generator: a frozen dataclass whose fields are its settings. Those of a private
+    one hold `dp`, a `Budget`."""
 
     accepts: ClassVar[frozenset[str]]  # the parts of a condition that it can use
     licence: ClassVar[str]  # of the weights and code that it loads, and of the data it learns from

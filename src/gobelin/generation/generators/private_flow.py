@@ -50,12 +50,12 @@ from gobelin.generation.private_training import (
     RELEASED,
     PrivateFitted,
     Released,
-    Terms,
     remarks,
     slots_of,
     store,
     stored,
     sums,
+    terms_of,
 )
 from gobelin.networks import flow_path
 from gobelin.networks.class_velocity import ClassVelocity, learn_means
@@ -75,6 +75,7 @@ from gobelin.privacy.private_gradient import (
     secret,
     spread_over,
 )
+from gobelin.privacy.terms import Terms
 from gobelin.privacy.units import Units
 
 USUAL_STEPS = 400  # by default, for 1,000 images of 32 x 32 pixels
@@ -113,8 +114,11 @@ class PrivateFlow:
     cells: int = setting(
         default=8, ge=1, le=64, description="Cells a side of the coarse mean images."
     )
-    warmup: int = setting(
-        default=200, ge=0, le=1_000_000, description="Steps on changed mean images before."
+    warmup: float = setting(
+        default=1.0,
+        ge=0,
+        le=1000,
+        description="Steps on changed mean images beforehand, over noisy steps.",
     )
     width: int = setting(
         default=64, ge=4, le=8192, description="Width of the transformer. A multiple of heads."
@@ -154,7 +158,7 @@ class PrivateFlow:
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> PrivateFlowSampler:
         """Train for `context.steps` noisy steps. `valid` is not looked at: what it would tell is
         private too."""
-        learned, terms = Learned.of("private_flow", train), Terms.of(train, self.dp)
+        learned, terms = Learned.of("private_flow", train), terms_of(train, self.dp)
         if isinstance(context.pilot, Pilot):  # it measures a step's time: any images do
             train, context = _made_up(train), replace(context, spend=kept_private)
         releases = self.releases(terms, context.steps)
@@ -171,7 +175,8 @@ class PrivateFlow:
         task = _Learning(self, facts, train, releases, context.runtime)
         task.network.centre_on(central[:, :-1], central[:, -1])
         if not goes_on:
-            learn_means(task.network, self.warmup, self.rate, self.whole, context.runtime.seed)
+            before = round(self.warmup * context.steps)
+            learn_means(task.network, before, self.rate, self.whole, context.runtime.seed)
         return self.trained(task, facts, identity, context)
 
     def central_images(

@@ -43,12 +43,12 @@ from gobelin.generation.private_training import (
     RELEASED,
     PrivateFitted,
     Released,
-    Terms,
     remarks,
     slots_of,
     store,
     stored,
     sums,
+    terms_of,
 )
 from gobelin.networks.convolution import DcganDecoder, pixels_of
 from gobelin.networks.training import TrainingSettings, descend, run
@@ -115,7 +115,7 @@ class PrivateMeans:
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> PrivateMeansSampler:
         """Release the means of the training rows, then train for `context.steps` from them alone.
         `valid` is not looked at: what it would tell is private too."""
-        learned, terms = Learned.of("private_means", train), Terms.of(train, self.dp)
+        learned, terms = Learned.of("private_means", train), terms_of(train, self.dp)
         deviation = gaussian.noise_for(terms.epsilon, terms.delta)
         promise = terms.promise(deviation, MECHANISM)
         seed = context.runtime.seed  # of the directions, and so of the sums
