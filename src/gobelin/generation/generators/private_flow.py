@@ -21,19 +21,16 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.generation.counts import steps_by_data
@@ -46,6 +43,7 @@ from gobelin.generation.fitting import (
     training_identity,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.private_descent import NoisyDescent, slots_in
 from gobelin.generation.private_training import (
     RELEASED,
     PrivateFitted,
@@ -67,16 +65,7 @@ from gobelin.privacy import gaussian
 from gobelin.privacy.accountant import Releases, noise_for
 from gobelin.privacy.guarantee import Budget, kept_private
 from gobelin.privacy.mean_embedding import MeanEmbedding
-from gobelin.privacy.private_gradient import (
-    GroupGradients,
-    NoisyMean,
-    Tensors,
-    drawn,
-    secret,
-    spread_over,
-)
 from gobelin.privacy.terms import Terms
-from gobelin.privacy.units import Units
 
 USUAL_STEPS = 400  # by default, for 1,000 images of 32 x 32 pixels
 COUNTED = 0.1  # share of the squared vector of the one release for the count
@@ -172,7 +161,9 @@ class PrivateFlow:
         )
         central, goes_on = self.central_images(facts, train, releases, identity, context)
         facts = replace(facts, counts=tuple(map(float, central[:, -1])))
-        task = _Learning(self, facts, train, releases, context.runtime)
+        network = from_seed(context.runtime.seed, "private_flow", lambda: fresh(self, facts))
+        slots = slots_in(train, learned)
+        task = NoisyDescent(self, network, train, slots, releases.rate, deviation, context.runtime)
         task.network.centre_on(central[:, :-1], central[:, -1])
         if not goes_on:
             before = round(self.warmup * context.steps)
@@ -204,7 +195,7 @@ class PrivateFlow:
         return central, False
 
     def trained(
-        self, task: _Learning, facts: Released, identity: str, context: Context
+        self, task: NoisyDescent, facts: Released, identity: str, context: Context
     ) -> PrivateFlowSampler:
         """The sampler after all noisy steps. The state is on disk after every step, so no step is
         ever made twice."""
@@ -273,85 +264,6 @@ def _made_up(rows: ImageRows) -> ImageRows:
     """The same count of rows with random images."""
     images = numpy_generator(0, "made-up images").integers(0, 256, rows.images.shape, np.uint8)
     return replace(rows, images=images)
-
-
-class _Learning:
-    """The training task: a noisy mean gradient of groups, and a step of Adam."""
-
-    def __init__(
-        self,
-        settings: PrivateFlow,
-        facts: Released,
-        rows: ImageRows,
-        releases: Releases,
-        runtime: Runtime,
-    ) -> None:
-        self.settings, self.rows, self.rate = settings, rows, releases.rate
-        self.device = runtime.device
-        self.network = from_seed(runtime.seed, "private_flow", lambda: fresh(settings, facts))
-        self.network.to(self.device)
-        weights = None if rows.weights is None else rows.weights[rows.used]
-        self.units = Units.of(rows.used, rows.group_numbers[rows.used], weights)
-        self.mean = NoisyMean(settings.length, facts.promise.noise, settings.batch)
-        self.gradients = GroupGradients(self.loss)
-        self.slots = torch.full((len(rows),), -1)
-        if rows.condition.target is not None and not facts.learned.number:
-            self.slots = rows.condition.target
-        self.modules: Mapping[str, nn.Module] = {"network": self.network}
-        adam = torch.optim.Adam(self.parameters.values(), settings.rate, (0.9, 0.99), fused=True)
-        self.optimisers: Mapping[str, torch.optim.Optimizer] = {"network": adam}
-
-    @cached_property
-    def parameters(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.network.named_parameters() if p.numel()}
-
-    def loss(self, weights: Tensors, inputs: Tensors) -> Tensor:
-        """The mean over a group's K draws, with these weights."""
-
-        def velocity(signal: Tensor, time: Tensor) -> Tensor:
-            given = (signal, time, inputs["slot"])
-            return functional_call(self.network, weights, given)  # type: ignore[arg-type]
-
-        image, start, time = inputs["image"], inputs["start"], inputs["time"]
-        return flow_path.path_loss(velocity, image, start, time).mean()
-
-    def step(self, batch: None, rng: torch.Generator) -> dict[str, Tensor]:  # noqa: ARG002
-        """One noisy step. It returns no loss: that would tell of rows. `rng` is not used, as it
-        follows from the seed."""
-        spread_over(self.mean.released(self.total()), self.parameters)
-        self.optimisers["network"].step()
-        if not all(bool(p.isfinite().all()) for p in self.parameters.values()):
-            raise GobelinError(  # going back would make a step again, which nobody paid
-                "private_flow: weights are not finite. Lower --set generator.settings.rate; the"
-                " next training spends epsilon again."
-            )
-        return {}
-
-    def total(self) -> Tensor:
-        """float64 [P]: the bounded sum over the groups of a step, without noise."""
-        chosen = drawn(len(self.units), self.rate)
-        weights = {name: p.detach() for name, p in self.parameters.items()}
-        factors = torch.from_numpy(self.units.factors[chosen]).to(self.device)
-        inputs = self.inputs(chosen) if len(chosen) else {}
-        return self.gradients.total(weights, inputs, factors, self.mean)
-
-    def inputs(self, units: np.ndarray) -> dict[str, Tensor]:
-        """Tensors [U, K, ...] of these groups: images, noises, times spread over 0 .. 1, classes of
-        which some are hidden."""
-        draws, rng = self.settings.draws, secret()
-        index = self.units.drawn(units, draws)
-        image = self.network.signal(self.rows.images[index.ravel()])
-        if self.settings.mirror:
-            turned = torch.rand(len(image), generator=rng) < 0.5
-            image = torch.where(turned[:, None, None, None], image.flip(3), image)
-        shape = (len(units), draws)
-        image = image.view(*shape, *image.shape[1:])
-        slots = self.slots[torch.from_numpy(index)]
-        slots = torch.where(torch.rand(shape, generator=rng) < self.settings.whole, slots, -1)
-        time = (torch.arange(draws) + torch.rand(shape, generator=rng)) / draws
-        start = torch.randn(image.shape, generator=rng)
-        every = {"image": image, "start": start, "time": time, "slot": slots}
-        return {name: tensor.to(self.device) for name, tensor in every.items()}
 
 
 class PrivateFlowSampler(PrivateFitted[PrivateFlow, ClassVelocity]):
