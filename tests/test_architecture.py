@@ -50,6 +50,8 @@ DOORS = {
     "skimage": {"data.mesh_grid"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},
+    "dp_accounting": {"privacy.accountant"},
+    "opacus": set(),
     "subprocess": set(),
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},

@@ -76,6 +76,33 @@ def test_epsilon_never_stands_without_what_is_not_private(
     assert len(Path("run/privacy.jsonl").read_text().splitlines()) == 2  # loading spends nothing
 
 
+@pytest.mark.parametrize("name", ["private_means", "private_flow"])
+def test_a_dry_run_tells_what_will_be_spent_and_spends_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two trainings, whose sum it is, for the 40 people less those that are held out."""
+    monkeypatch.chdir(tmp_path)
+    planted(tmp_path)
+    settings = SETTINGS | private(2.0)
+    own = {"dp": {"epsilon": 2.0, "delta": 0.001}, "width": 8, "batch": 16}
+    settings["generator"] |= {"name": name, "seeds": 2, "settings": own}
+    bench = Workbench("rows.csv", "colour", "run", settings)
+    found = bench.plan(generator=True)
+    (spend,) = (f for f in found if f.name == "privacy_epsilon")
+    assert spend.value == 4.0 and spend.source == "plan" and 20 <= (spend.n or 0) < 40
+    assert (
+        "2 trainings, each epsilon 2, delta 0.001, for adding or removing one group" in spend.note
+    )
+    assert all(part in spend.note for part in NOT_PRIVATE)
+    assert not Path("run/privacy.jsonl").exists()
+    (minutes,) = (f for f in found if f.name == "fit_minutes")
+    assert "generator" in minutes.note and "without" not in minutes.note
+
+    settings["generator"]["settings"] = own | {"dp": {"delta": 0.2}}
+    with pytest.raises(GobelinError, match="generator.settings.dp.delta: below 1 / "):
+        Workbench("rows.csv", "colour", "other", settings).plan(generator=True)
+
+
 def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     folder = RunFolder(tmp_path / "run")

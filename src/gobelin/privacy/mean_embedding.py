@@ -45,7 +45,7 @@ class MeanEmbedding:
 
     size: tuple[int, int, int]  # H, W, C of the images
     slots: int  # S: classes, or 1
-    random: int  # R: random features, an even number
+    random: int  # R: random features, an even number; 0 for none
     cells: int  # cells a side
     width: float  # of the kernel: images that differ by this in every pixel (black to white: 2)
     shares: tuple[float, float, float]  # random, cells, count; they sum to 1
@@ -67,7 +67,7 @@ class MeanEmbedding:
     def features(self, images: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W] in -1 .. 1 -> [N, D]: random features of length 1, cells of at most 1."""
         phase = images.flatten(1) @ directions
-        waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2 / self.random)
+        waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2 / max(self.random, 1))
         pooled = torch.nn.functional.adaptive_avg_pool2d(images, self.cells).flatten(1)
         return torch.cat([waves, pooled / math.sqrt(pooled.shape[1])], dim=1)
 

@@ -31,7 +31,8 @@ from gobelin.workbench.run.chain import Run
 CELLS = 24  # of each field, that are encoded
 FIRST_CELLS = 4  # of them, which also load the network
 ROWS = 300  # that heads are timed on, at most
-IMAGES, STEPS = 64, (2, 8)  # made-up images; steps of the two trainings, whose difference counts
+IMAGES = 64  # made-up, at least
+STEPS = 2, 8  # of the two trainings, whose difference counts
 PLAIN_PARTS = frozenset({"vectors", "target"})  # of a condition, that can be made up
 
 
@@ -144,7 +145,7 @@ def _generator(run: Run) -> float | None:
     if not component.accepts <= PLAIN_PARTS or settings.source:
         return None
     steps = generator.planned_steps
-    rows = _made_up_images(run)
+    rows = _made_up_images(run, max(IMAGES, getattr(component, "batch", 0)))
     with tempfile.TemporaryDirectory() as folder:
         spent = [_seconds_of(run, rows, Path(folder) / str(count), count) for count in STEPS]
     a_step = max(0.0, (spent[1] - spent[0]) / (STEPS[1] - STEPS[0]))
@@ -162,14 +163,14 @@ def _seconds_of(run: Run, rows: ImageRows, folder: Path, steps: int) -> float:
     return time.monotonic() - begun
 
 
-def _made_up_images(run: Run) -> ImageRows:
+def _made_up_images(run: Run, count: int) -> ImageRows:
     from gobelin.core.lazy import torch
 
     rows, shape_of = run.checked.rows, run.generator.medium.shape
     rng = numpy_generator(run.settings.runtime.seed, "cost")
     fields = rows.schema.field_names
-    shape = (IMAGES, len(fields), run.settings.align.width)
-    target, chosen = rows.target, np.resize(rows.labelled("train"), IMAGES)
+    shape = (count, len(fields), run.settings.align.width)
+    target, chosen = rows.target, np.resize(rows.labelled("train"), count)
     known = None
     if target.exclusive or target.kind == "number":
         values = target.values[chosen]
@@ -181,5 +182,5 @@ def _made_up_images(run: Run) -> ImageRows:
         target=known,
     )
     size = shape_of(run.settings.generator.size)
-    images = rng.integers(0, 256, (IMAGES, *size), np.uint8)
+    images = rng.integers(0, 256, (count, *size), np.uint8)
     return ImageRows(images, condition, target.classes if target.exclusive else ())

@@ -5,7 +5,9 @@ from __future__ import annotations
 from gobelin.evidence.findings import Finding
 from gobelin.generation.image_rows import refuse_medium
 from gobelin.prediction import fusion_choice
+from gobelin.privacy.terms import Terms
 from gobelin.workbench import cost
+from gobelin.workbench.run import privacy_ledger
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -76,6 +78,8 @@ def training_plan(generator: RunGenerator, trainings: int) -> list[Finding]:
             source="plan",
         )
     ]
+    if terms := generator.terms:
+        findings.append(_spending(generator, terms, trainings))
     if settings.minutes is not None and not settings.steps:
         note = f"at most, {settings.minutes:g} for each; fewer steps where they don't suffice"
         findings.append(
@@ -89,6 +93,26 @@ def training_plan(generator: RunGenerator, trainings: int) -> list[Finding]:
             )
         )
     return findings
+
+
+def _spending(generator: RunGenerator, terms: Terms, trainings: int) -> Finding:
+    """What private trainings are going to spend, before anything is spent."""
+    many = f"{trainings} trainings, each epsilon {terms.epsilon:g}, " if trainings > 1 else ""
+    notes = [
+        f"to be spent: {many}delta {terms.delta:.3g}, for adding or removing one {terms.unit}",
+        "a training that the run folder holds already spends nothing",
+        privacy_ledger.spent(generator.folder),
+        f"Not private: {'; '.join(terms.promise(0.0, '').not_private)}",
+    ]
+    return Finding(
+        name="privacy_epsilon",
+        scope={"generator": generator.settings.name},
+        value=terms.epsilon * trainings,
+        better="lower",
+        n=terms.groups,
+        note=". ".join(filter(None, notes)),
+        source="plan",
+    )
 
 
 def summary(run: Run) -> list[str]:

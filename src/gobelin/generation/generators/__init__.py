@@ -201,7 +201,8 @@ class KnowsLoss(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Settings of a generator: a frozen dataclass whose fields are its settings."""
+    """Settings of a generator: a frozen dataclass whose fields are its settings. Those of a private
+    one hold `dp`, a `Budget`."""
 
     accepts: ClassVar[frozenset[str]]  # the parts of a condition that it can use
     # It may declare `media`, a frozenset of the kinds of media that it makes (`data.media`).

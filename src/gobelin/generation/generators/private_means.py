@@ -18,21 +18,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError
-from gobelin.core.files import atomic_file, fingerprint, load_arrays, save_arrays
+from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, derived_seed
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
-    Fitted,
     Learned,
     blocks,
     from_seed,
@@ -41,14 +39,24 @@ from gobelin.generation.fitting import (
     training_identity,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.private_training import (
+    RELEASED,
+    PrivateFitted,
+    Released,
+    remarks,
+    slots_of,
+    store,
+    stored,
+    sums,
+    terms_of,
+)
 from gobelin.networks.convolution import DcganDecoder, pixels_of
 from gobelin.networks.training import TrainingSettings, descend, run
 from gobelin.privacy import gaussian
 from gobelin.privacy.guarantee import Budget, Guarantee
-from gobelin.privacy.mean_embedding import MeanEmbedding, Means, factors
+from gobelin.privacy.mean_embedding import MeanEmbedding, Means
 
 USUAL_STEPS = 1000  # by default, for 1,000 images of 32 x 32 pixels
-RELEASED = "released.safetensors"  # the noisy sums, until the training is done
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MECHANISM = "one Gaussian mechanism on sums over training rows"
 
@@ -107,35 +115,30 @@ class PrivateMeans:
     def fit(self, train: ImageRows, valid: ImageRows, context: Context) -> PrivateMeansSampler:
         """Release the means of the training rows, then train for `context.steps` from them alone.
         `valid` is not looked at: what it would tell is private too."""
-        learned, used = Learned.of("private_means", train), train.used
-        if not len(used):
-            raise train.no_weight()
-        groups = len(np.unique(train.group_numbers[used]))
-        delta = gaussian.delta_for(self.dp.delta, groups, "generator.settings.dp")
-        unit = "row" if train.groups is None or groups == len(used) else "group"
-        weighed = train.weights is not None and bool((train.weights != 1).any())
-        deviation = gaussian.noise_for(self.dp.epsilon, delta)
-        promise = Guarantee(self.dp.epsilon, delta, unit, deviation, MECHANISM, weighed)
+        learned, terms = Learned.of("private_means", train), terms_of(train, self.dp)
+        deviation = gaussian.noise_for(terms.epsilon, terms.delta)
+        promise = terms.promise(deviation, MECHANISM)
         seed = context.runtime.seed  # of the directions, and so of the sums
         identity = fingerprint(training_identity(self, train), seed, np.asarray(train.images))
         embedding = self.embedding(learned, seed)
         path = context.folder / RELEASED
-        released = _stored(path, identity)
+        released = stored(path, identity)
         if released is None:
-            for remark in _remarks(train, learned):
+            for remark in (*remarks(train, learned), *_unused(train, learned)):
                 LOG.warning("private_means: %s", remark)
             context.spend(promise)
-            released = embedding.released(_sums(embedding, learned, train), deviation)
-            _store(path, identity, released)
+            released = embedding.released(sums(embedding, learned, train), deviation)
+            store(path, identity, released)
         means = embedding.means(released)
         return self.trained(learned, embedding, means, promise, context)
 
     def embedding(self, learned: Learned, seed: int) -> MeanEmbedding:
         """The map from images to vectors, for these images and classes."""
         shares = (1 - self.coarse - self.counted, self.coarse, self.counted)
-        slots = 1 if learned.number else max(learned.classes, 1)
         cells = min(self.cells, *learned.size[:2])
-        return MeanEmbedding(learned.size, slots, self.random, cells, self.kernel, shares, seed)
+        return MeanEmbedding(
+            learned.size, slots_of(learned), self.random, cells, self.kernel, shares, seed
+        )
 
     def trained(
         self,
@@ -178,33 +181,6 @@ class PrivateMeans:
         return restored(
             PrivateMeansSampler, folder, runtime, PrivateMeans, Maker, Released.restored
         )
-
-
-@dataclass(frozen=True)
-class Released:
-    """What is known of the data: their schema, noisy counts, and the promise."""
-
-    learned: Learned
-    counts: tuple[float, ...]  # of groups in each slot, with noise
-    promise: Guarantee
-
-    @property
-    def size(self) -> tuple[int, int, int]:
-        return self.learned.size
-
-    @property
-    def slots(self) -> int:
-        return len(self.counts)
-
-    def stored(self) -> dict[str, Any]:
-        """The entries of config.json."""
-        return {**self.learned.stored(), "counts": self.counts, "promise": self.promise.to_dict()}
-
-    @staticmethod
-    def restored(config: Mapping[str, Any]) -> Released:
-        """The inverse of `stored`."""
-        promise = Guarantee.from_dict(config["promise"])
-        return Released(Learned.restored(config), tuple(config["counts"]), promise)
 
 
 class Maker(nn.Module):
@@ -256,22 +232,11 @@ class _Matching:
         return {"loss": loss.detach()}
 
 
-class PrivateMeansSampler(Fitted[PrivateMeans, Released, Maker]):
+class PrivateMeansSampler(PrivateFitted[PrivateMeans, Maker]):
     """A fitted PrivateMeans. history: the distance to the released means by step."""
 
     name: ClassVar[str] = "private_means"
     version: ClassVar[int] = 1
-
-    @property
-    def accepts(self) -> frozenset[str]:  # type: ignore[override]
-        """The target, where it is a class."""
-        classes = self.learned.learned.classes and not self.learned.learned.number
-        return PrivateMeans.accepts if classes else frozenset()
-
-    @property
-    def promise(self) -> Guarantee:
-        """Its epsilon, and what it doesn't cover."""
-        return self.learned.promise
 
     @torch.no_grad()
     def sample(
@@ -296,44 +261,9 @@ class PrivateMeansSampler(Fitted[PrivateMeans, Released, Maker]):
         return torch.where(target >= 0, target, any_slot)
 
 
-def _remarks(rows: ImageRows, learned: Learned) -> Iterator[str]:
-    """What of the rows is not used as it stands."""
-    target, weights = rows.condition.target, rows.weights
-    if learned.number:
-        yield "the target is a number, which images do not follow. --set schema.NAME=category?"
-    elif target is not None and learned.classes > 1 and bool((target < 0).any()):
-        yield "training rows without a class teach it nothing."
-    if weights is not None and bool((weights > 1).any()):
-        yield "weights above 1 count as 1, so that no group counts more than one."
-
-
-def _sums(embedding: MeanEmbedding, learned: Learned, rows: ImageRows) -> np.ndarray:
-    """The sums over the rows that training uses. A row without a class counts in no slot, but in
-    the rows of its group."""
-    used, target = rows.used, rows.condition.target
-    slots = np.zeros(len(rows), np.int64)
-    if target is not None and embedding.slots > 1:
-        slots = target.numpy()
-    weights = None if rows.weights is None else rows.weights[used]
-    factor = factors(rows.group_numbers[used], weights)
-    kept = slots[used] >= 0
-    return embedding.sums(rows.images[used[kept]], slots[used[kept]], factor[kept])
-
-
-def _store(path: Path, identity: str, released: np.ndarray) -> None:
-    """Keep the released sums, so that a training that was killed spends nothing again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mark = np.frombuffer(identity.encode(), np.uint8)
-    with atomic_file(path) as temporary:
-        save_arrays(temporary, {"released": released, "identity": mark})
-
-
-def _stored(path: Path, identity: str) -> np.ndarray | None:
-    """What `_store` kept of the same rows and settings; None where there is none."""
-    try:
-        arrays = load_arrays(path) if path.is_file() else {}
-    except GobelinError:  # damaged: it is released again, and paid again
-        return None
-    if not arrays or arrays["identity"].tobytes().decode() != identity:
-        return None
-    return arrays["released"]
+def _unused(rows: ImageRows, learned: Learned) -> Iterator[str]:
+    """A remark where rows have no class."""
+    target = rows.condition.target
+    if not learned.number and target is not None and learned.classes > 1:
+        if bool((target < 0).any()):
+            yield "training rows without a class teach it nothing."

@@ -21,7 +21,8 @@ from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
 from gobelin.networks.limit import Guard, Pilot, ended_within, pilot_within
-from gobelin.privacy.guarantee import Guarantee
+from gobelin.privacy.guarantee import Budget, Guarantee
+from gobelin.privacy.terms import Terms
 from gobelin.workbench.run import privacy_ledger, verbs
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
@@ -219,6 +220,23 @@ class RunGenerator:
             r.dataset, r.part("train"), r.schema, settings.source, component.accepts
         )
         return component.steps_for(len(images), self.medium.shape(settings.size))
+
+    @property
+    def terms(self) -> Terms | None:
+        """What each training is about to promise; None where the generator is not private. Nothing
+        is opened. Raises GobelinError for a delta that is too large.
+        """
+        settings, r = self.settings, self.checked.rows
+        component = catalog.build("generators", settings.name, settings.settings)
+        budget: Budget | None = getattr(component, "dp", None)
+        if budget is None:
+            return None
+        images = image_rows.with_images(
+            r.dataset, r.part("train"), r.schema, settings.source, component.accepts
+        )
+        rows = np.asarray(images)
+        weights = r.weights[rows]
+        return Terms.of(np.asarray(r.groups)[rows[weights > 0]], weights, budget)
 
     def steps(self) -> int:
         """The number of training steps. Where minutes limit a number that is not set, the first
