@@ -34,6 +34,7 @@ from gobelin.data.files import (
     file_head,
 )
 from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.tar_members import member_of
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
@@ -91,6 +92,8 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
     if isinstance(value, bytes):
         return _array(value)
     if isinstance(value, str):
+        if member_of(value) and value.lower().endswith(".npy"):
+            return _array(cell_bytes(value, root))
         if is_file(value):
             return (
                 _array(cell_path(value, root))

@@ -28,6 +28,7 @@ from gobelin.data.files import (
     OPENED,
     BadCell,
     afford,
+    cell_bytes,
     cell_files,
     cell_folder,
     cell_path,
@@ -39,6 +40,7 @@ from gobelin.data.files import (
 )
 from gobelin.data.nifti import is_nifti, open_nifti
 from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.tar_members import member_of
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
 VOLUME_SUFFIXES = {".nii", ".nii.gz", ".hdr", ".img", ".npy", ".npz"}
@@ -76,6 +78,7 @@ def open_volume(value: str | bytes, root: Path, opening: VolumeOpening) -> tuple
 
 def _open(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
     """The volume and its notes. Raises BadCell."""
+    value = cell_bytes(value, root) if member_of(value) else value
     if isinstance(value, str) and (folder := cell_folder(value, root)):
         return open_folder(folder)
     head = value[:HEAD] if isinstance(value, bytes) else _head(value, root)
