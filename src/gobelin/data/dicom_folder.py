@@ -35,11 +35,17 @@ def found_files(folder: Path, most: int | None = None) -> list[Path]:
         for place, folders, names in os.walk(folder)
         if _keeps_visible(folders)
         for name in sorted(names)
-        if not name.startswith(".") and Path(place, name).is_file()
+        if not name.startswith(".") and _lies_in(Path(place, name), folder)
     )
     files = list(islice(found, most))
     refuse(str(folder), "rows", len(files))
     return sorted(files)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a file lies below a folder; a link that leads out of it does not."""
+    whole = not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
+    return whole and path.is_file()
 
 
 def _keeps_visible(folders: list[str]) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +38,7 @@ from gobelin.data.files import (
     spread,
 )
 from gobelin.data.nifti import is_nifti, open_nifti
-from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, Header, npy_array, npy_header
 from gobelin.data.tar_members import member_of
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
@@ -177,7 +176,7 @@ def _open_npz(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
                 _affordable(header)
             with decoding(_needed(header)), archive.open(grids[0]) as file:
                 return _of_array(npy_array(cast(BinaryIO, file), _affordable), spacing)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
+    except DAMAGED_ZIP as error:
         raise BadCell(f"is no .npz file, or is damaged ({str(error)[:60]})") from error
 
 
@@ -222,7 +221,7 @@ def _is_npz(data: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except DAMAGED_ZIP:
         return False
 
 

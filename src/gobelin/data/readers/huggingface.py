@@ -69,7 +69,10 @@ def _split(folder: Path) -> pa.Table:
         raise GobelinError(f"{folder}: holds no row. At least one was expected.")
     refuse_table(str(folder), table.num_rows, table.num_columns)
     for k, name in enumerate(table.column_names):
-        column = readable(table[name], f"{folder}, column {name!r}")
+        column = table[name]
+        if isinstance(column.type, pa.BaseExtensionType):  # arrays, where datasets is imported
+            column = pa.chunked_array([chunk.storage for chunk in column.chunks])
+        column = readable(column, f"{folder}, column {name!r}")
         table = table.set_column(k, table.schema.field(k).with_type(column.type), column)
     return with_class_names(table)
 
