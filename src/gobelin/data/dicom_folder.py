@@ -174,7 +174,8 @@ def patients(path: Path, series: Sequence[Series]) -> list[str]:
     headers = [s.first for s in series]
     ids = {h.who for h in headers if h.who[0]}
     studies = {h.study for h in headers}
-    alone = len(ids) == 1 and len(studies) > 1 and all(h.who[0] for h in headers)
+    one = len(ids) == 1 and len(studies) > 1 and all(h.who[0] for h in headers)
+    alone = one and len({(h.person, h.facts.get("sex")) for h in headers}) > 1
     without = sum(not h.who[0] for h in headers)
     names, persons = _shared(headers)
     for true, line in (
@@ -185,8 +186,13 @@ def patients(path: Path, series: Sequence[Series]) -> list[str]:
         ),
         (
             alone,
-            f"all {len(studies)} studies have one PatientID, which may stand for many; each study"
+            f"all {len(studies)} studies have one PatientID and are of several people; each study"
             " counts as a patient",
+        ),
+        (
+            one and not alone,
+            f"all {len(studies)} studies have one PatientID and count as one patient. If it stands"
+            " for many, leave the group out: --set schema.patient=ignore",
         ),
         (
             names,
@@ -194,7 +200,7 @@ def patients(path: Path, series: Sequence[Series]) -> list[str]:
             " told apart by PatientID",
         ),
         (
-            persons,
+            persons and not alone,
             f"{counted(persons, 'PatientID has', 'PatientIDs have')} several names or dates of"
             " birth; each PatientID counts as one patient",
         ),
