@@ -45,6 +45,7 @@ DOORS = {
     "resvg_py": {"data.svg"},
     "soundfile": {"data.sounds"},
     "nibabel": {"data.nifti"},
+    "datasets": {"data.hub_datasets"},
     "pydicom": {"data.dicom"},
     "c2pa": {"data.c2pa"},
     "cryptography": {"data.keys"},

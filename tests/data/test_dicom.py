@@ -19,8 +19,11 @@ from gobelin.data.dicom import is_dicom, modality_pixels, read, stored
 from gobelin.data.dicom_pictures import picture, voi
 from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, open_image
+from gobelin.data.read import read as read_table
+from gobelin.data.training_range import with_range
 from gobelin.data.volume import ARBITRARY, HOUNSFIELD, VolumeOpening
 from gobelin.data.volume_files import open_volume, volume_key
+from gobelin.embedding.schema import Choices, infer
 
 SAMPLES = Path(pydicom.__file__).parent / "data"
 FILES = sorted(
@@ -142,6 +145,18 @@ def test_without_a_window_the_range_is_that_of_training_rows(tmp_path: Path) -> 
     image, note = open_image(path.name, tmp_path, Opening())
     assert note == "DICOM, floats, range of the image itself"
     assert np.abs(np.asarray(image) - np.linspace(0, 255, 64 * 64).reshape(64, 64)).max() <= 2
+
+
+def test_paths_of_pictures_in_a_table_are_images(tmp_path: Path) -> None:
+    for k in range(6):
+        write(tmp_path / f"{k}.dcm", ramp() // (k + 1))
+    (tmp_path / "x.csv").write_text("scan,n\n" + "".join(f"{k}.dcm,{k}\n" for k in range(6)))
+    dataset = read_table(tmp_path / "x.csv")
+    schema = infer(dataset, None, Choices())
+    assert schema.kind("scan") == "image"
+    cells = [({"scan": v}, k) for k, v in enumerate(dataset.values("scan"))]
+    opening = with_range(Opening(), cells, 5, tmp_path)
+    assert opening.low is not None and 3000 < (opening.high or 0) <= 4095
 
 
 def test_slices_become_a_volume(tmp_path: Path) -> None:

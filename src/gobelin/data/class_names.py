@@ -1,5 +1,5 @@
-"""Names for the numbers of classes, where a table declares them as the library datasets of Hugging
-Face does.
+"""Tables of the library datasets of Hugging Face as other tables are: names for the numbers of
+classes, where the table declares them, and plain types.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core import parse
+from gobelin.data.times import readable
 
 
 def with_class_names(table: pa.Table) -> pa.Table:
@@ -58,3 +59,14 @@ def _declared(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}  # it declares no classes that can be read
+
+
+def written_out(table: pa.Table, where: str) -> pa.Table:
+    """A table of the library as other tables are: plain types, and names of classes."""
+    for k, name in enumerate(table.column_names):
+        column = table[name]
+        if isinstance(column.type, pa.BaseExtensionType):  # arrays, where datasets is imported
+            column = pa.chunked_array([chunk.storage for chunk in column.chunks])
+        column = readable(column, f"{where}, column {name!r}")
+        table = table.set_column(k, table.schema.field(k).with_type(column.type), column)
+    return with_class_names(table)

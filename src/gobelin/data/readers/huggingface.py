@@ -15,8 +15,7 @@ from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
 from gobelin.data.budget import refuse_table
-from gobelin.data.class_names import with_class_names
-from gobelin.data.times import readable
+from gobelin.data.class_names import written_out
 
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 REMEDY = "Save it again with dataset.save_to_disk(FOLDER)."
@@ -68,13 +67,7 @@ def _split(folder: Path) -> pa.Table:
     if not table.num_rows:
         raise GobelinError(f"{folder}: holds no row. At least one was expected.")
     refuse_table(str(folder), table.num_rows, table.num_columns)
-    for k, name in enumerate(table.column_names):
-        column = table[name]
-        if isinstance(column.type, pa.BaseExtensionType):  # arrays, where datasets is imported
-            column = pa.chunked_array([chunk.storage for chunk in column.chunks])
-        column = readable(column, f"{folder}, column {name!r}")
-        table = table.set_column(k, table.schema.field(k).with_type(column.type), column)
-    return with_class_names(table)
+    return written_out(table, str(folder))
 
 
 def _files(folder: Path, state: dict[str, Any], key: str) -> pa.Table:
