@@ -186,9 +186,9 @@ def test_each_odd_thing_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFix
     told = lines(caplog)
     assert len(dataset) == 4 and not any(dataset.table.column("volume").is_null().to_pylist())
     for expected in (
-        "1 series lacks slices (2); their places stay empty",
-        "1 series has slices (2) at the place of others",
-        "1 series has slices of several orientations or sizes; each of these is a row",
+        "in 1 series slices are missing (2); their places stay empty",
+        "in 1 series slices (2) lie at the place of others",
+        "in 1 series slices have several orientations or sizes, each of them a row",
         "1 localiser is left out",
         "2 files without a picture are left out: RTSTRUCT 1, SEG 1",
         "1 copy of another file is left out",

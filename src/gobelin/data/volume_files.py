@@ -237,12 +237,29 @@ def volume_key(cell: Cell, root: Path) -> bytes:
     return bytes.fromhex(fingerprint(*[content_key(v, root) for v in volume_values(cell)]))[:16]
 
 
+def npz_bytes(volume: Volume) -> bytes:
+    """The volume as the bytes of an .npz file with its spacing."""
+    arrays = {"volume": volume.values}
+    if volume.spacing is not None:
+        arrays[SPACING] = np.array(volume.spacing)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(cast(BinaryIO, file), array, allow_pickle=False)
+    return out.getvalue()
+
+
 def volume_query(text: str, field: Field) -> Cell:
-    """A path given as a query, as a cell of the field. Raises GobelinError."""
+    """A path given as a query, as a cell of the field: a file, or a folder of one DICOM series.
+    Raises GobelinError.
+    """
     path = Path(text)
-    if not path.is_file():
+    if not path.exists():
         raise GobelinError(f"--volume {text}: no such file. Give the path of a volume.")
     try:
+        if path.is_dir():
+            return {field.columns[0]: npz_bytes(open_folder(path)[0])}
         data = file_bytes(path)
         open_volume(data, path.parent, VolumeOpening())
     except BadCell as error:
