@@ -45,6 +45,7 @@ DOORS = {
     "resvg_py": {"data.svg"},
     "soundfile": {"data.sounds"},
     "nibabel": {"data.nifti"},
+    "datasets": {"data.hub_datasets"},
     "pydicom": {"data.dicom"},
     "trimesh": {"data.meshes"},
     "skimage": {"data.mesh_grid"},

@@ -15,12 +15,17 @@ from dicom_files import DX, slices, write
 from pydicom.dataset import Dataset as Elements
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.dicom import is_dicom, modality_pixels, read, stored
 from gobelin.data.dicom_pictures import picture, voi
+from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, open_image
+from gobelin.data.read import read as read_table
+from gobelin.data.training_range import with_range
 from gobelin.data.volume import ARBITRARY, HOUNSFIELD, VolumeOpening
-from gobelin.data.volume_files import open_volume, volume_key
+from gobelin.data.volume_files import open_volume, volume_key, volume_query
+from gobelin.embedding.schema import Choices, infer
 
 SAMPLES = Path(pydicom.__file__).parent / "data"
 FILES = sorted(
@@ -144,6 +149,18 @@ def test_without_a_window_the_range_is_that_of_training_rows(tmp_path: Path) -> 
     assert np.abs(np.asarray(image) - np.linspace(0, 255, 64 * 64).reshape(64, 64)).max() <= 2
 
 
+def test_paths_of_pictures_in_a_table_are_images(tmp_path: Path) -> None:
+    for k in range(6):
+        write(tmp_path / f"{k}.dcm", ramp() // (k + 1))
+    (tmp_path / "x.csv").write_text("scan,n\n" + "".join(f"{k}.dcm,{k}\n" for k in range(6)))
+    dataset = read_table(tmp_path / "x.csv")
+    schema = infer(dataset, None, Choices())
+    assert schema.kind("scan") == "image"
+    cells = [({"scan": v}, k) for k, v in enumerate(dataset.values("scan"))]
+    opening = with_range(Opening(), cells, 5, tmp_path)
+    assert opening.low is not None and 3000 < (opening.high or 0) <= 4095
+
+
 def test_slices_become_a_volume(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 999, (4, 6, 8)).astype(np.int16)
     files = slices(tmp_path / "s", values)
@@ -155,6 +172,17 @@ def test_slices_become_a_volume(tmp_path: Path) -> None:
     assert np.array_equal(volume.values[..., 0], expected)
     assert volume.spacing == (2, 0.5, 0.5) and volume.unit == HOUNSFIELD and volume.oriented
     assert not note
+
+
+def test_a_folder_can_be_a_query(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 999, (4, 6, 8)).astype(np.int16)
+    slices(tmp_path / "s", values)
+    cell = volume_query(str(tmp_path / "s"), Field("v", "volume", ("v",), "volume"))
+    found, _ = open_volume(cell["v"], tmp_path, VolumeOpening())
+    expected, _ = open_volume("s", tmp_path, VolumeOpening())
+    assert np.array_equal(found.values, expected.values) and found.spacing == expected.spacing
+    with pytest.raises(GobelinError, match="is a folder of 0 volumes"):
+        volume_query(str(tmp_path), Field("v", "volume", ("v",), "volume"))
 
 
 def test_a_volume_in_a_folder_has_a_key_of_all_its_slices(tmp_path: Path) -> None:

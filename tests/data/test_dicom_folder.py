@@ -145,9 +145,19 @@ def test_without_ids_a_study_is_a_patient(tmp_path: Path, caplog: pytest.LogCapt
 
 def test_one_id_for_all_is_a_placeholder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for k in range(3):
-        slices(tmp_path / f"s{k}", cube(k), SeriesInstanceUID=uid("anon", k), PatientID="ANON")
-    assert len(set(read(tmp_path).values("patient"))) == 3
-    assert "all 3 studies have one PatientID" in lines(caplog)
+        tags = {"SeriesInstanceUID": uid("anon", k), "PatientID": "ANON"}
+        slices(tmp_path / "a" / f"s{k}", cube(k), **tags, PatientSex="MFM"[k])
+        slices(tmp_path / "b" / f"s{k}", cube(k), **tags)
+    assert len(set(read(tmp_path / "a").values("patient"))) == 3
+    assert "all 3 studies have one PatientID and are of several people" in lines(caplog)
+    assert len(set(read(tmp_path / "b").values("patient"))) == 1
+    assert "all 3 studies have one PatientID and count as one patient" in lines(caplog)
+
+
+def test_a_code_depends_on_the_patient_alone(tmp_path: Path) -> None:
+    together = read(hospital(tmp_path / "h")).table.to_pylist()
+    alone = read(tmp_path / "h" / "Name1").table.to_pylist()
+    assert len(alone) == 2 and all(row in together for row in alone)
 
 
 def test_each_odd_thing_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -176,9 +186,9 @@ def test_each_odd_thing_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFix
     told = lines(caplog)
     assert len(dataset) == 4 and not any(dataset.table.column("volume").is_null().to_pylist())
     for expected in (
-        "1 series lacks slices (2); their places stay empty",
-        "1 series has slices (2) at the place of others",
-        "1 series has slices of several orientations or sizes; each of these is a row",
+        "in 1 series slices are missing (2); their places stay empty",
+        "in 1 series slices (2) lie at the place of others",
+        "in 1 series slices have several orientations or sizes, each of them a row",
         "1 localiser is left out",
         "2 files without a picture are left out: RTSTRUCT 1, SEG 1",
         "1 copy of another file is left out",

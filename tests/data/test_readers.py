@@ -217,7 +217,7 @@ def test_unknown_suffix_and_missing_path(tmp_path: Path) -> None:
     path = written(tmp_path, "records.xlsx", "x")
     assert "is an Excel or Calc workbook. Save it as CSV" in refusal(path)[0]
     (line,) = refusal(written(tmp_path, "records.yaml", "x"))
-    assert "no reader for .yaml. Readers: csv, folder, jsonl, parquet" in line
+    assert "no reader for .yaml. Readers: csv, dicom, folder, huggingface" in line
     assert "a file without a suffix" in refusal(written(tmp_path, "records", "x"))[0]
     assert refusal(tmp_path / "record.xlsx")[0].endswith(
         "no such file or folder. Did you mean 'records.xlsx'?"

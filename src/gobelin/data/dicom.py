@@ -79,7 +79,7 @@ def is_dicom(head: bytes) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """pydicom warns of odd values and quotes them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -102,7 +102,7 @@ def read(source: Path | bytes, tags: Sequence[str] | None = None) -> Any:  # noq
             if DEFLATED in head:
                 _check_unpacked(file)
             file.seek(0)
-            with _quiet():
+            with quiet():
                 return library.dcmread(
                     file,
                     force=True,
@@ -133,8 +133,7 @@ def _check_unpacked(file: BinaryIO) -> None:
 def value(data: Any, name: str) -> Any:  # noqa: ANN401 - of pydicom
     """The value of an element; None where it is missing, empty or can't be read."""
     try:
-        with _quiet():
-            found = data.get(name)
+        found = data.get(name)
     except Exception:  # pydicom reads a value when it is asked for, and may stumble over it
         return None
     return None if found is None or found == "" else found
@@ -195,7 +194,7 @@ def stored(data: Any) -> np.ndarray:  # noqa: ANN401
         raise BadCell("holds no pixels")
     _check_syntax(library, data)
     try:
-        with _quiet():
+        with quiet():
             array = library.pixels.pixel_array(data)
             if value(data, "PhotometricInterpretation") == "PALETTE COLOR":
                 array = library.pixels.apply_color_lut(array, data)
@@ -238,6 +237,7 @@ def _undecoded(data: Any, error: Exception) -> str:  # noqa: ANN401
     return f"is a damaged DICOM file ({type(error).__name__})"
 
 
+@quiet()
 def modality_pixels(data: Any) -> Pixels:  # noqa: ANN401
     """The values of the modality of every frame. Raises BadCell."""
     raw = stored(data)
@@ -258,7 +258,7 @@ def rescaled(raw: np.ndarray, data: Any) -> np.ndarray:  # noqa: ANN401
     own.
     """
     try:
-        with _quiet():
+        with quiet():
             own = [_rescaling(g) for g in value(data, "PerFrameFunctionalGroupsSequence") or ()]
             shared = [_rescaling(g) for g in value(data, "SharedFunctionalGroupsSequence") or ()]
             if len(own) == len(raw) and all(own):

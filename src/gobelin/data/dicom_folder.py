@@ -35,11 +35,17 @@ def found_files(folder: Path, most: int | None = None) -> list[Path]:
         for place, folders, names in os.walk(folder)
         if _keeps_visible(folders)
         for name in sorted(names)
-        if not name.startswith(".") and Path(place, name).is_file()
+        if not name.startswith(".") and _lies_in(Path(place, name), folder)
     )
     files = list(islice(found, most))
     refuse(str(folder), "rows", len(files))
     return sorted(files)
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Whether a file lies below a folder; a link that leads out of it does not."""
+    whole = not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
+    return whole and path.is_file()
 
 
 def _keeps_visible(folders: list[str]) -> bool:
@@ -93,54 +99,35 @@ def _warn(path: Path, count: int, one: str, several: str) -> None:
 
 def named_series(path: Path, series: Sequence[Series]) -> list[str]:
     """The name of each series in its cell. A warning for each thing that is odd about some."""
-    several = Counter(s.first.series for s in series if s.kind == "volume")
     stacks = [s.stack for s in series if s.stack]
-    for count, one, many in (
+    volumes = Counter(s.first.series for s in series if s.kind == "volume")
+    split = sum(n > 1 for n in volumes.values())
+    gaps = [s.missing for s in stacks if s.missing and not s.uneven]
+    uneven, sheared = sum(s.uneven for s in stacks), sum(s.sheared for s in stacks)
+    doubled = [s.doubled for s in stacks if s.doubled]
+    films = sum(s.kind == "image" and s.first.shape[3] > 1 for s in series)
+    written_in = sum(s.first.burned_in for s in series)
+    old = sum(s.first.facts.get("age") == OLDEST for s in series)
+    for count, line in (
+        (split, f"in {split} series slices have several orientations or sizes, each of them a row"),
+        (gaps, f"in {len(gaps)} series slices are missing ({sum(gaps)}); their places stay empty"),
+        (uneven, f"in {uneven} series slices have uneven distances; their mean is used"),
         (
-            sum(n > 1 for n in several.values()),
-            "series has slices of several orientations or sizes; each of these is a row",
-            "series have slices of several orientations or sizes; each of these is a row",
-        ),
-        (
-            sum(s.missing > 0 and not s.uneven for s in stacks),
-            f"series lacks slices ({sum(s.missing for s in stacks)}); their places stay empty",
-            f"series lack slices ({sum(s.missing for s in stacks)}); their places stay empty",
-        ),
-        (
-            sum(s.uneven for s in stacks),
-            "series has uneven distances between its slices; their mean is used",
-            "series have uneven distances between their slices; their mean is used",
-        ),
-        (
-            sum(s.doubled > 0 for s in stacks),
-            f"series has slices ({sum(s.doubled for s in stacks)}) at the place of others, such as"
-            " further times or echoes; the first of each place is read",
-            f"series have slices ({sum(s.doubled for s in stacks)}) at the place of others, such as"
+            doubled,
+            f"in {len(doubled)} series slices ({sum(doubled)}) lie at the place of others, such as"
             " further times or echoes; the first of each place is read",
         ),
+        (sheared, f"in {sheared} series slices are shifted sideways, as by a tilted gantry"),
+        (films, f"films, of which the first frame is read: {films}"),
         (
-            sum(s.sheared for s in stacks),
-            "series has slices that are shifted sideways, as by a tilted gantry",
-            "series have slices that are shifted sideways, as by a tilted gantry",
+            written_in,
+            "rows with text in the picture (BurnedInAnnotation), which may be a name:"
+            f" {written_in}",
         ),
-        (
-            sum(s.kind == "image" and s.first.shape[3] > 1 for s in series),
-            "file is a film, of which the first frame is read",
-            "files are films, of which the first frame is read",
-        ),
-        (
-            sum(s.first.burned_in for s in series),
-            "row has text in its picture (BurnedInAnnotation), which may be a name",
-            "rows have text in their pictures (BurnedInAnnotation), which may be a name",
-        ),
-        (
-            sum(s.first.facts.get("age") == OLDEST for s in series),
-            f"row has an age of {OLDEST} or more, read as {OLDEST}",
-            f"rows have an age of {OLDEST} or more, read as {OLDEST}",
-        ),
+        (old, f"rows with an age of {OLDEST} or more, read as {OLDEST}: {old}"),
     ):
         if count:
-            LOG.warning("%s: %s.", path, counted(count, one, many))
+            LOG.warning("%s: %s.", path, line)
     return [ALIAS + code(_parts(s)) for s in series]
 
 
@@ -168,7 +155,8 @@ def patients(path: Path, series: Sequence[Series]) -> list[str]:
     headers = [s.first for s in series]
     ids = {h.who for h in headers if h.who[0]}
     studies = {h.study for h in headers}
-    alone = len(ids) == 1 and len(studies) > 1 and all(h.who[0] for h in headers)
+    one = len(ids) == 1 and len(studies) > 1 and all(h.who[0] for h in headers)
+    alone = one and len({(h.person, h.facts.get("sex")) for h in headers}) > 1
     without = sum(not h.who[0] for h in headers)
     names, persons = _shared(headers)
     for true, line in (
@@ -179,8 +167,13 @@ def patients(path: Path, series: Sequence[Series]) -> list[str]:
         ),
         (
             alone,
-            f"all {len(studies)} studies have one PatientID, which may stand for many; each study"
+            f"all {len(studies)} studies have one PatientID and are of several people; each study"
             " counts as a patient",
+        ),
+        (
+            one and not alone,
+            f"all {len(studies)} studies have one PatientID and count as one patient. If it stands"
+            " for many, leave the group out: --set schema.patient=ignore",
         ),
         (
             names,
@@ -188,7 +181,7 @@ def patients(path: Path, series: Sequence[Series]) -> list[str]:
             " told apart by PatientID",
         ),
         (
-            persons,
+            persons and not alone,
             f"{counted(persons, 'PatientID has', 'PatientIDs have')} several names or dates of"
             " birth; each PatientID counts as one patient",
         ),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from gobelin.data.dicom import code, frames_of, number, numbers, read, value
+from gobelin.data.dicom import code, frames_of, number, numbers, quiet, read, value
 from gobelin.data.files import BadCell
 from gobelin.data.slices import Plane
 
@@ -66,6 +66,7 @@ class Header:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+@quiet()
 def header_of(path: Path) -> Header:
     """Raises BadCell for a file that is no DICOM, or can't be read."""
     data = read(path, TAGS)

@@ -21,6 +21,7 @@ from gobelin.data.dicom import (
     number,
     padding,
     pydicom,
+    quiet,
     read,
     rescaled,
     stored,
@@ -32,6 +33,7 @@ TAGS = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
 HUGE = 1e30  # a value outside every window
 
 
+@quiet()
 def picture(
     data: bytes, window: bool, max_pixels: int, stack: ExitStack
 ) -> tuple[Image.Image, bool, str]:

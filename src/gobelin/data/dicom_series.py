@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.budget import decoding
-from gobelin.data.dicom import modality_pixels, needed_bytes, read, value
+from gobelin.data.dicom import modality_pixels, needed_bytes, quiet, read, value
 from gobelin.data.dicom_headers import (
     TAGS,
     Header,
@@ -82,6 +82,7 @@ def _series(group: list[Header]) -> Series:
     return Series("volume" if len(kept) > 1 else "image", headers, stack)
 
 
+@quiet()
 def open_files(paths: Sequence[Path | bytes]) -> tuple[Volume, list[str]]:
     """The volume of the slices in these files, or of the frames of one. Raises BadCell."""
     if len(paths) == 1:

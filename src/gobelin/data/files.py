@@ -15,6 +15,7 @@ from typing import Any
 from gobelin.core.special import special
 from gobelin.data.aliases import files_of, is_alias
 from gobelin.data.budget import excess
+from gobelin.data.tar_members import Member, member_of
 
 HEAD = 4096  # bytes of a file that tell its format
 LEAVES = "leaves the data folder"
@@ -75,6 +76,24 @@ def cell_path(value: str | bytes, root: Path) -> Path:
     return whole
 
 
+def _member_bytes(member: Member, root: Path, most: int | None = None) -> bytes:
+    """The contents of a file inside an archive, or their beginning. Raises BadCell."""
+    path = cell_path(member.archive, root)
+    size = member.size if most is None else min(most, member.size)
+    afford("cell_mb", size)
+    try:
+        with path.open("rb") as file:
+            file.seek(member.start)
+            data = file.read(size)
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or error})") from error
+    if len(data) < size:
+        raise BadCell("is cut short, as its archive is")
+    if not data:
+        raise BadCell("is an empty file")
+    return data
+
+
 def _below(value: str | bytes, root: Path) -> Path:
     """The whole path of `value`, which lies below `root`. Raises BadCell."""
     if not isinstance(value, str):
@@ -109,6 +128,8 @@ def cell_files(value: str, root: Path) -> list[Path]:
     """
     if is_alias(value):
         return list(files_of(value))
+    if member := member_of(value):
+        return [root / member.archive]
     if folder := cell_folder(value, root):
         return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     return [root / value]
@@ -133,6 +154,8 @@ def file_bytes(path: Path) -> bytes:
 def file_head(value: str, root: Path) -> bytes:
     """The first bytes of the file that `value` names below `root`; none where it names no file."""
     try:
+        if member := member_of(value):
+            return _member_bytes(member, root, HEAD)
         with cell_path(value, root).open("rb") as file:
             return file.read(HEAD)
     except (BadCell, OSError):
@@ -158,8 +181,10 @@ def share_of_files(
 
 def cell_bytes(value: str | bytes, root: Path) -> bytes:
     """The file's contents: `value` itself where the cell holds bytes, else the file at that path
-    below `root`. Raises BadCell.
+    below `root`, or inside an archive there. Raises BadCell.
     """
+    if member := member_of(value):
+        return _member_bytes(member, root)
     return value if isinstance(value, bytes) else file_bytes(cell_path(value, root))
 
 
@@ -167,8 +192,8 @@ def content_key(value: str | bytes, root: Path) -> bytes:
     """A hash of the file's contents, 16 bytes, or of those of all files behind a cell; a long file
     is read in pieces. Raises BadCell.
     """
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).digest()[:16]
+    if isinstance(value, bytes) or member_of(value):
+        return hashlib.sha256(cell_bytes(value, root)).digest()[:16]
     try:
         if is_alias(value) or cell_folder(value, root):
             each = [_digest(cell_path(str(p), root)) for p in cell_files(value, root)]
@@ -187,8 +212,9 @@ def _digest(path: Path) -> bytes:
 def statuses(value: str, root: str) -> list[os.stat_result]:
     """What the system says of the files behind a cell, as `cell_files`; none of a missing one."""
     found = []
+    member = member_of(value)
     try:
-        for path in files_of(value) or (os.path.join(root, value),):
+        for path in files_of(value) or (os.path.join(root, member.archive if member else value),):
             found.append(os.stat(path))
         if len(found) == 1 and S_ISDIR(found[0].st_mode):
             with os.scandir(os.path.join(root, value)) as entries:

@@ -5,6 +5,9 @@ unpickled.
 from __future__ import annotations
 
 import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from tokenize import TokenError  # numpy takes a header apart with it
@@ -15,6 +18,11 @@ import numpy as np
 from gobelin.data.files import BadCell
 
 NPY_SIGNATURE = b"\x93NUMPY"
+# what zipfile raises of an .npz file that is damaged
+DAMAGED_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, NotImplementedError),
+    *(ValueError, KeyError, EOFError, OverflowError, OSError),
+)
 PIECE = 2**24  # bytes that are read at once; a packed file may hold less than its header promises
 
 

@@ -16,6 +16,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.file_columns import as_files
 from gobelin.data.file_kinds import unread
 from gobelin.data.frames import TableLike, from_frame
+from gobelin.data.hub_datasets import hub_name, hub_table
 
 
 @typed()
@@ -23,8 +24,9 @@ def read(path: str | Path | TableLike, root: str | Path | None = None) -> Datase
     """Read a dataset. No image is opened here. Raises GobelinError for data that can't be read.
 
     path: a CSV, Parquet or JSON-lines file with path columns (relative to the file), a folder of
-    class folders, or a data frame. root: the folder that relative paths start from and that no path
-    may leave. Its default is the file's folder; for a data frame the working directory.
+    class folders, a data frame, or `hf://NAME` for a data set of the hub. root: the folder that
+    relative paths start from and that no path may leave. Its default is the file's folder; for a
+    data frame and a data set of the hub the working directory.
     """
     if isinstance(path, str | Path):
         return read_as_written(path, root)[1]
@@ -44,6 +46,11 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
     """The rows as the file has them, and the dataset of the same rows, in which every column of
     files holds paths or bytes. As `read`.
     """
+    if hub := hub_name(str(path)):
+        table = hub_table(*hub)
+        return table, Dataset(
+            as_files(table, Path(), Path(root or ".")), Path(root or "."), str(path)
+        )
     path = Path(path)
     _check_root(root)
     if not path.exists():

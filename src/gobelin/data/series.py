@@ -36,6 +36,7 @@ from gobelin.data.files import (
 )
 from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
 from gobelin.data.stamped_series import stamped_series
+from gobelin.data.tar_members import member_of
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
@@ -95,6 +96,8 @@ def _read(value: Any, root: Path) -> np.ndarray:  # noqa: ANN401
     if (stamped := stamped_series(value, root)) is not None:
         return stamped.series()
     if isinstance(value, str):
+        if member_of(value) and value.lower().endswith(".npy"):
+            return _array(cell_bytes(value, root))
         if is_file(value):
             return (
                 _array(cell_path(value, root))

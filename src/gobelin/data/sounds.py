@@ -25,6 +25,7 @@ from gobelin.data.files import (
     HEAD,
     BadCell,
     afford,
+    cell_bytes,
     cell_path,
     content_key,
     file_bytes,
@@ -32,6 +33,7 @@ from gobelin.data.files import (
     items,
     share_of_files,
 )
+from gobelin.data.tar_members import member_of
 
 RATE = 16_000  # Hz of every opened sound
 READABLE_RATES = (1_000, 768_000)  # Hz, the rates that a file may have
@@ -86,6 +88,7 @@ def open_sound(
     without soundfile.
     """
     library = soundfile()
+    value = cell_bytes(value, root) if member_of(value) else value
     file = _Bytes(value) if isinstance(value, bytes) else cell_path(value, root)
     head = value[:HEAD] if isinstance(value, bytes) else file_head(value, root)
     if name := unread_format(head) or _in_film(head):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +27,7 @@ from gobelin.data.files import (
     OPENED,
     BadCell,
     afford,
+    cell_bytes,
     cell_files,
     cell_folder,
     cell_path,
@@ -38,7 +38,8 @@ from gobelin.data.files import (
     spread,
 )
 from gobelin.data.nifti import is_nifti, open_nifti
-from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.tar_members import member_of
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
 VOLUME_SUFFIXES = {".nii", ".nii.gz", ".hdr", ".img", ".npy", ".npz"}
@@ -76,6 +77,7 @@ def open_volume(value: str | bytes, root: Path, opening: VolumeOpening) -> tuple
 
 def _open(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
     """The volume and its notes. Raises BadCell."""
+    value = cell_bytes(value, root) if member_of(value) else value
     if isinstance(value, str) and (folder := cell_folder(value, root)):
         return open_folder(folder)
     head = value[:HEAD] if isinstance(value, bytes) else _head(value, root)
@@ -174,7 +176,7 @@ def _open_npz(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
                 _affordable(header)
             with decoding(_needed(header)), archive.open(grids[0]) as file:
                 return _of_array(npy_array(cast(BinaryIO, file), _affordable), spacing)
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, OSError) as error:
+    except DAMAGED_ZIP as error:
         raise BadCell(f"is no .npz file, or is damaged ({str(error)[:60]})") from error
 
 
@@ -219,7 +221,7 @@ def _is_npz(data: bytes) -> bool:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return any(name.endswith(".npy") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
+    except DAMAGED_ZIP:
         return False
 
 
@@ -235,12 +237,29 @@ def volume_key(cell: Cell, root: Path) -> bytes:
     return bytes.fromhex(fingerprint(*[content_key(v, root) for v in volume_values(cell)]))[:16]
 
 
+def npz_bytes(volume: Volume) -> bytes:
+    """The volume as the bytes of an .npz file with its spacing."""
+    arrays = {"volume": volume.values}
+    if volume.spacing is not None:
+        arrays[SPACING] = np.array(volume.spacing)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array(cast(BinaryIO, file), array, allow_pickle=False)
+    return out.getvalue()
+
+
 def volume_query(text: str, field: Field) -> Cell:
-    """A path given as a query, as a cell of the field. Raises GobelinError."""
+    """A path given as a query, as a cell of the field: a file, or a folder of one DICOM series.
+    Raises GobelinError.
+    """
     path = Path(text)
-    if not path.is_file():
+    if not path.exists():
         raise GobelinError(f"--volume {text}: no such file. Give the path of a volume.")
     try:
+        if path.is_dir():
+            return {field.columns[0]: npz_bytes(open_folder(path)[0])}
         data = file_bytes(path)
         open_volume(data, path.parent, VolumeOpening())
     except BadCell as error:

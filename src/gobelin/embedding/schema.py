@@ -206,8 +206,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if chosen:
         return Column(name, chosen, "cell", 1.0, "set by the user", remark=bid.remark)
     if values and (given := dataset.declared(name)):
-        read = given in ROLES or encoder_for(given, choices) is not None
-        return declared_column(name, given, read, given in choices.schema.values())
+        is_read = given in ROLES or encoder_for(given, choices) is not None
+        return declared_column(name, given, is_read, given in choices.schema.values())
     if not values:
         reason = "every cell is empty"
         return Column(name, "empty", "ignore", 1.0, reason, remark=f"not used: {reason}.")

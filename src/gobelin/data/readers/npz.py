@@ -10,7 +10,6 @@ import io
 import logging
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -23,7 +22,7 @@ from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import refuse
 from gobelin.data.files import BadCell
-from gobelin.data.npy import Header, npy_array, npy_header
+from gobelin.data.npy import DAMAGED_ZIP, Header, npy_array, npy_header
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NAMED = (
@@ -50,7 +49,7 @@ class Npz:
                 return _table(archive, path), path.parent
         except BadCell as error:
             raise GobelinError(f"{path}: {error}. Write it again with numpy.savez.") from error
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        except DAMAGED_ZIP as error:
             raise GobelinError(
                 f"{path}: is no .npz file, or is damaged ({str(error)[:60]}). Write it again with"
                 " numpy.savez."

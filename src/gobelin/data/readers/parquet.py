@@ -5,7 +5,6 @@ Images and sounds may be bytes, or the {bytes, path} pairs that Hugging Face wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gobelin.core import parse
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
+from gobelin.data.class_names import with_class_names
 from gobelin.data.dataset import ordered
 from gobelin.data.times import readable
 
@@ -53,7 +52,7 @@ class Parquet:
             refuse(str(path), "table_mb", needed)
             cells = readable(_cells(table[name]), f"{path}, column {name!r}")
             table = table.set_column(k, _field(table, name), cells)
-        return _with_class_names(table), path.parent
+        return with_class_names(table), path.parent
 
 
 def _field(table: pa.Table, name: str) -> pa.Field | str:
@@ -88,54 +87,6 @@ def _plain(kind: pa.DataType) -> pa.DataType:
         if inside != kind.value_type:
             return pa.large_list(inside) if pa.types.is_large_list(kind) else pa.list_(inside)
     return kind
-
-
-def _with_class_names(table: pa.Table) -> pa.Table:
-    """The table with names for the numbers of classes, where the file declares them as the library
-    datasets of Hugging Face does. A negative number says that the class is not known.
-    """
-    for name, classes in _declared(table.schema.metadata or {}).items():
-        if name not in table.column_names:
-            continue
-        column = table[name].combine_chunks()
-        lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
-        named = _named(column.values if lists else column, classes)
-        if named is None:
-            continue
-        if lists:
-            kind = pa.LargeListArray if pa.types.is_large_list(column.type) else pa.ListArray
-            named = kind.from_arrays(column.offsets, named, mask=column.is_null())
-        table = table.set_column(table.column_names.index(name), name, named)
-    return table
-
-
-def _named(numbers: pa.Array, classes: Sequence[str]) -> pa.Array | None:
-    """The names of the numbers of classes; None where they are no such numbers."""
-    if not pa.types.is_integer(numbers.type):
-        return None
-    largest = pc.max(numbers).as_py()
-    if largest is None or largest >= len(classes):
-        return None
-    known = pc.if_else(pc.less(numbers, 0), None, numbers)
-    return pa.array(classes, pa.string()).take(known)
-
-
-def _declared(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
-    """{column: names of its classes}, of single numbers and of lists of them."""
-    try:
-        features = parse.json_value(metadata.get(b"huggingface", b"{}"))["info"]["features"]
-        inside = {
-            str(name): feature["feature"] if "feature" in feature else feature
-            for name, feature in features.items()
-            if isinstance(feature, dict)
-        }
-        return {
-            name: [str(c) for c in feature["names"]]
-            for name, feature in inside.items()
-            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}  # it declares no classes that can be read
 
 
 def _table(file: pq.ParquetFile, path: Path) -> pa.Table:

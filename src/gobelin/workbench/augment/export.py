@@ -53,7 +53,8 @@ def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
     arm = next(a for a in study.own.arms if a.kind == "generated")
     dataset, note = _as_chosen(study, arm)
     table, column = dataset.table, study.run.generator.column
-    images = [_bytes(v, dataset.root) for v in dataset.values(column)]
+    kind = study.run.data.schema.kind(column)
+    images = [_bytes(v, dataset.root, kind) for v in dataset.values(column)]
     origins = records(table[LINEAGE_COLUMN].to_pylist(), LINEAGE_COLUMN)
     parents = {str(i) for origin in origins for i in origin.get("parents", ())}
     keys = lineage.keys_of(study.run.folder, sorted(parents))
@@ -116,5 +117,5 @@ def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:
     )
 
 
-def _bytes(value: object, root: Path) -> bytes | None:
-    return copied_bytes(value, root) if isinstance(value, str | bytes) else None
+def _bytes(value: object, root: Path, kind: str) -> bytes | None:
+    return copied_bytes(value, root, kind) if isinstance(value, str | bytes) else None

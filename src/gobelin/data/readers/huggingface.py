@@ -1,0 +1,95 @@
+"""Folders that the library datasets of Hugging Face saves (`save_to_disk`), memory-mapped.
+
+The numbers of classes become their names; images and sounds are bytes or paths. Several splits
+become one table with a column `split`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gobelin.core.config import settings_class
+from gobelin.core.errors import GobelinError
+from gobelin.core.files import read_json
+from gobelin.data.budget import refuse_table
+from gobelin.data.class_names import written_out
+
+STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
+REMEDY = "Save it again with dataset.save_to_disk(FOLDER)."
+
+
+@settings_class
+class Huggingface:
+    """No settings. Columns: those of the data set, and `split` where there are several."""
+
+    def claims(self, path: Path) -> bool:
+        return (path / SPLITS).is_file() or all((path / n).is_file() for n in (STATE, INFO))
+
+    def read(self, path: Path) -> tuple[pa.Table, Path]:
+        if not (path / SPLITS).is_file():
+            return _split(path), path
+        names = _value(read_json(path / SPLITS), "splits", list, path / SPLITS)
+        tables = []
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise GobelinError(f"{path / SPLITS}: {name!r} is no name of a split. {REMEDY}")
+            table = _split(path / name)
+            taken = "split" in table.column_names
+            column = pa.array([name] * table.num_rows, pa.string())
+            tables.append(table if taken else table.append_column("split", column))
+        if not tables:
+            raise GobelinError(f"{path / SPLITS}: names no split. {REMEDY}")
+        try:
+            return pa.concat_tables(tables, promote_options="permissive"), path
+        except pa.ArrowInvalid as error:
+            first = str(error).splitlines()[0]
+            raise GobelinError(
+                f"{path}: its splits have different columns ({first}). Give the folder of one"
+                " split."
+            ) from error
+
+
+def _split(folder: Path) -> pa.Table:
+    """The rows of one split. Raises GobelinError."""
+    if not (folder / STATE).is_file():
+        raise GobelinError(f"{folder / STATE}: no such file. {REMEDY}")
+    state = read_json(folder / STATE)
+    table = _files(folder, state, "_data_files")
+    if state.get("_indices_data_files"):
+        chosen = _files(folder, state, "_indices_data_files").column(0)
+        try:
+            table = table.take(chosen)
+        except (pa.ArrowInvalid, IndexError) as error:
+            raise GobelinError(f"{folder}: its indices name no rows. {REMEDY}") from error
+    if not table.num_rows:
+        raise GobelinError(f"{folder}: holds no row. At least one was expected.")
+    refuse_table(str(folder), table.num_rows, table.num_columns)
+    return written_out(table, str(folder))
+
+
+def _files(folder: Path, state: dict[str, Any], key: str) -> pa.Table:
+    """The rows in the Arrow files that a state names, memory-mapped."""
+    tables = []
+    for entry in _value(state, key, list, folder / STATE):
+        name = entry.get("filename") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or Path(name).name != name:
+            raise GobelinError(f"{folder / STATE}: {name!r} is no name of a file. {REMEDY}")
+        try:
+            with pa.memory_map(str(folder / name)) as file, pa.ipc.open_stream(file) as reader:
+                tables.append(reader.read_all())
+        except (pa.ArrowException, OSError) as error:
+            reason = (str(error).splitlines() or ["empty"])[0][:80]
+            raise GobelinError(f"{folder / name}: can't be read ({reason}). {REMEDY}") from error
+    if not tables:
+        raise GobelinError(f"{folder / STATE}: names no file of rows. {REMEDY}")
+    return pa.concat_tables(tables)
+
+
+def _value(values: Any, key: str, kind: type, where: Path) -> Any:  # noqa: ANN401
+    found = values.get(key) if isinstance(values, dict) else None
+    if not isinstance(found, kind):
+        raise GobelinError(f"{where}: {key} was expected, found none. {REMEDY}")
+    return found

@@ -1,0 +1,174 @@
+"""WebDataset: archives (tar) whose files are grouped by their names, one group a row.
+
+`0001.jpg`, `0001.txt`, `0001.cls` and `0001.json` are one row. An image, a sound or a volume stays
+in the archive, and its cell says where; texts and numbers are read. Pickles are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gobelin.core import parse
+from gobelin.core.config import settings_class
+from gobelin.core.errors import GobelinError
+from gobelin.core.printable import counted
+from gobelin.data.budget import limits, refuse, refuse_table
+from gobelin.data.images import IMAGE_SUFFIXES
+from gobelin.data.part_names import name_parts, part_of
+from gobelin.data.sounds import SOUND_SUFFIXES
+from gobelin.data.tar_members import Member
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+TEXTS = {"txt", "text", "caption", "transcript", "json", "cls", "cls2", "index", "inx", "id"}
+PICKLES = {"pyd", "pkl", "pickle", "pth", "pt", "ten", "tb"}
+SIGNS = re.compile(r"[-_. ]")
+Row = dict[str, Any]
+
+
+@settings_class
+class Webdataset:
+    """No settings. Columns: `image` and `sound` (places in archives), `text`, `class`, the keys of
+    json, other files by their suffix, and `split` where the names of archives begin with parts.
+    """
+
+    def claims(self, path: Path) -> bool:
+        if path.is_file():
+            return path.suffix.lower() == ".tar"
+        return path.is_dir() and bool(_shards(path))
+
+    def read(self, path: Path) -> tuple[pa.Table, Path]:
+        shards = [path] if path.is_file() else _shards(path)
+        folder = path.parent if path.is_file() else path
+        left_out: Counter[str] = Counter()
+        rows: list[Row] = []
+        for shard in shards:
+            for row in _rows(shard, shard.relative_to(folder).as_posix(), left_out):
+                rows.append(row)
+                refuse(str(path), "rows", len(rows))
+        for reason, count in sorted(left_out.items()):
+            line = counted(count, f"file {reason} is left out", f"files {reason} are left out")
+            LOG.warning("%s: %s.", path, line)
+        if not rows:
+            raise GobelinError(
+                f"{path}: holds no file that is read. Images, sounds, txt, cls or json were"
+                " expected in the archives."
+            )
+        parts = [row.pop("") for row in rows]
+        if name_parts(parts):
+            for row, part in zip(rows, parts, strict=True):
+                row["split"] = part
+        return _table(path, rows), folder
+
+
+def _shards(folder: Path) -> list[Path]:
+    """The archives in a folder, and in the folders in it."""
+    found = (p for pattern in ("*.tar", "*/*.tar") for p in folder.glob(pattern))
+    return sorted(p for p in found if p.is_file() and not p.name.startswith("."))
+
+
+def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
+    """The rows of an archive: files in a row whose names agree up to the first dot. The key '' of a
+    row holds the word that may name its part. Raises GobelinError for a damaged archive.
+    """
+    folder, _, own = name.rpartition("/")
+    word = SIGNS.split(own)[0]
+    part = word if part_of(word) else folder
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            key, row = "", Row()
+            for member in archive:
+                stem, suffix = _named(member.name)
+                if member.isdir():
+                    continue
+                if not member.isfile() or not stem or not suffix:
+                    left_out["of no row (links, hidden files, names without a suffix)"] += 1
+                    continue
+                if suffix.rpartition(".")[2] in PICKLES:
+                    left_out["that could run any program (pickles)"] += 1
+                    continue
+                if stem != key:
+                    if row:
+                        yield {**row, "": part}
+                    key, row = stem, Row()
+                short = f"{stem.rpartition('/')[2]}.{suffix}"
+                found = Member(name, member.offset_data, member.size, short)
+                _add(row, suffix, found, archive, member)
+            if row:
+                yield {**row, "": part}
+    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+        raise GobelinError(
+            f"{shard}: is no tar archive that is read, or is damaged ({str(error)[:60]}). Pack it"
+            " again, without compression."
+        ) from error
+
+
+def _named(path: str) -> tuple[str, str]:
+    """What the files of a row share, the path up to the first dot of the name, and the rest in
+    small letters; '' for a hidden file.
+    """
+    folder, _, name = path.rpartition("/")
+    stem, _, suffix = name.partition(".")
+    return f"{folder}/{stem}" if stem else "", suffix.lower()
+
+
+def _add(
+    row: Row, suffix: str, found: Member, archive: tarfile.TarFile, member: tarfile.TarInfo
+) -> None:
+    """Put a file of an archive into its row."""
+    last = suffix.rpartition(".")[2]
+    if last not in TEXTS:
+        named = "image" if f".{last}" in IMAGE_SUFFIXES else suffix
+        named = "sound" if f".{last}" in SOUND_SUFFIXES else named
+        named = suffix.rpartition(".")[0] or named  # left.jpg and right.jpg of one row
+        row[named if named not in row else suffix] = found.cell
+        return
+    if member.size > limits().letters:
+        raise ValueError(f"{member.name} has {member.size} letters, more than reading.letters")
+    opened = archive.extractfile(member)
+    text = (opened.read() if opened else b"").decode("utf-8", "replace").strip()
+    if last == "json":
+        _add_json(row, suffix, text)
+    elif last.startswith(("cls", "ind", "inx")):
+        row["class" if suffix == "cls" else suffix] = int(text) if text.isdecimal() else text
+    else:
+        row["text" if suffix == "txt" else suffix] = text
+
+
+def _add_json(row: Row, suffix: str, text: str) -> None:
+    """Put the keys of a json file into its row; objects in them as text."""
+    try:
+        value = parse.json_value(text)
+    except ValueError:
+        value = text
+    if not isinstance(value, dict):
+        value = {suffix: value}
+    for key, cell in value.items():
+        nested = isinstance(cell, dict) or (
+            isinstance(cell, list) and any(isinstance(item, dict | list) for item in cell)
+        )
+        row[key if key and key not in row else f"{suffix}.{key}"] = (
+            json.dumps(cell, ensure_ascii=False) if nested else cell
+        )
+
+
+def _table(path: Path, rows: list[Row]) -> pa.Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    refuse_table(str(path), len(rows), len(names))
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """The values of one kind, or all as texts."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array([None if v is None else str(v) for v in values])

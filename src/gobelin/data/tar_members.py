@@ -1,0 +1,35 @@
+"""Files inside an archive (tar), named in cells by their place in it: `SHARD.tar!OFFSET+SIZE/NAME`.
+
+So a table of shards holds no content, and a file is read alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+MEMBER = re.compile(r"(?P<archive>.+\.tar)!(?P<start>\d{1,18})\+(?P<size>\d{1,18})/(?P<name>[^/]*)")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file. archive: path of the archive. start, size: in bytes."""
+
+    archive: str
+    start: int
+    size: int
+    name: str
+
+    @property
+    def cell(self) -> str:
+        """What a cell holds for it."""
+        return f"{self.archive}!{self.start}+{self.size}/{self.name}"
+
+
+def member_of(value: Any) -> Member | None:  # noqa: ANN401 - a cell is any
+    """The file inside an archive that a cell names; None for any other value."""
+    found = MEMBER.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return None
+    return Member(found["archive"], int(found["start"]), int(found["size"]), found["name"])

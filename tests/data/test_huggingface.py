@@ -1,0 +1,107 @@
+"""Folders that the library datasets saves: its names of classes, its files, its splits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from gobelin.core.errors import GobelinError
+from gobelin.data.read import read
+
+FEATURES = {
+    "image": {"_type": "Image"},
+    "label": {"names": ["cat", "dog"], "_type": "ClassLabel"},
+    "audio": {"_type": "Audio"},
+    "words": {"dtype": "string", "_type": "Value"},
+}
+FILE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def rows(count: int) -> pa.Table:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(20)
+    columns = {
+        "image": pa.array([{"bytes": png, "path": None}] * count, FILE),
+        "label": pa.array([k % 2 if k else -1 for k in range(count)], pa.int64()),
+        "audio": pa.array([{"bytes": b"RIFFxxxxWAVE" + bytes(9), "path": "a.wav"}] * count, FILE),
+        "words": [f"word {k}" for k in range(count)],
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": FEATURES}})}
+    return pa.table(columns).replace_schema_metadata(metadata)
+
+
+def arrow(path: Path, table: pa.Table) -> dict[str, str]:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    return {"filename": path.name}
+
+
+def saved(folder: Path, tables: list[pa.Table], chosen: list[int] | None = None) -> Path:
+    """The folder that `save_to_disk` writes for these files of rows."""
+    folder.mkdir(parents=True)
+    state = {"_data_files": [arrow(folder / f"{k}.arrow", t) for k, t in enumerate(tables)]}
+    if chosen is not None:
+        indices = pa.table({"indices": pa.array(chosen, pa.uint64())})
+        state["_indices_data_files"] = [arrow(folder / "indices.arrow", indices)]
+    (folder / "state.json").write_text(json.dumps(state))
+    (folder / "dataset_info.json").write_text(json.dumps({"features": FEATURES}))
+    return folder
+
+
+def test_rows_are_those_that_were_saved(tmp_path: Path) -> None:
+    dataset = read(saved(tmp_path / "x", [rows(3), rows(2)]))
+    assert dataset.values("label") == [None, "dog", "cat", None, "dog"]
+    assert dataset.values("words") == ["word 0", "word 1", "word 2", "word 0", "word 1"]
+    assert dataset.values("image")[0].startswith(b"\x89PNG")
+    assert dataset.values("audio")[0].startswith(b"RIFF")
+
+
+def test_a_choice_of_rows_is_kept(tmp_path: Path) -> None:
+    dataset = read(saved(tmp_path / "x", [rows(5)], [4, 0, 2]))
+    assert dataset.values("words") == ["word 4", "word 0", "word 2"]
+
+
+def test_splits_are_a_column(tmp_path: Path) -> None:
+    for name, count in (("train", 4), ("test", 2)):
+        saved(tmp_path / "x" / name, [rows(count)])
+    (tmp_path / "x" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    dataset = read(tmp_path / "x")
+    assert dataset.values("split") == ["train"] * 4 + ["test"] * 2
+    assert dataset.values("label") == [None, "dog", "cat", "dog", None, "dog"]
+
+
+def test_bytes_stay_in_the_file(tmp_path: Path) -> None:
+    table = pa.table({"x": pa.array([bytes(10**6)] * 30)})
+    before = pa.total_allocated_bytes()
+    dataset = read(saved(tmp_path / "x", [table]))
+    assert len(dataset) == 30 and pa.total_allocated_bytes() - before < 2 * 10**6 + table.nbytes
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ({}, "_data_files was expected"),
+        ({"_data_files": []}, "names no file of rows"),
+        ({"_data_files": [{"filename": "../x.arrow"}]}, "is no name of a file"),
+        ({"_data_files": [{"filename": "none.arrow"}]}, "can't be read"),
+        ({"_data_files": [3]}, "is no name of a file"),
+        ([1], "_data_files was expected"),
+    ],
+)
+def test_a_damaged_state_is_one_line(state: object, reason: str, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "x", [rows(2)])
+    (folder / "state.json").write_text(json.dumps(state))
+    with pytest.raises(GobelinError, match=reason) as caught:
+        read(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_library_itself_saves_such_folders(tmp_path: Path) -> None:
+    """Only where it is installed; the folders above are written as version 5 writes them."""
+    library = pytest.importorskip("datasets")
+    features = library.Features({"label": library.ClassLabel(names=["cat", "dog"])})
+    whole = library.Dataset.from_dict({"label": [0, 1, 1]}, features=features)
+    whole.save_to_disk(str(tmp_path / "x"))
+    assert read(tmp_path / "x").values("label") == ["cat", "dog", "dog"]
