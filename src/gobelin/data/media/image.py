@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.images import (
     Opening,
@@ -22,6 +23,7 @@ from gobelin.data.media import AnyOpening
 from gobelin.data.provenance import marked_png
 
 
+@settings_class
 class Image:
     """The medium of columns of images."""
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell
 from gobelin.data.media import AnyOpening
@@ -23,6 +24,7 @@ from gobelin.data.volume_marks import marked_nifti, nifti_array
 from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
 
 
+@settings_class
 class Volume:
     """The medium of columns of volumes."""
 
