@@ -4,6 +4,7 @@ classes, the marks in the files, a copied volume."""
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,8 @@ def test_volumes_are_generated_and_shown(
         assert lineage is not None and lineage["seed"] == k
         assert lineage["condition"] == {"label": "l"}
     (sheet,) = tmp_path.glob("*-sheet.png")
-    assert is_marked(sheet.read_bytes()) and Image.open(sheet).width > 3 * SIDE
+    picture = sheet.read_bytes()
+    assert is_marked(picture) and Image.open(io.BytesIO(picture)).width > 3 * SIDE
 
 
 def test_a_generated_volume_is_no_real_one(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -48,13 +48,25 @@ class Image:
         height, width, channels = shape
         return fitted(image, (height, width, channels)), image.size
 
-    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+    def cell(
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None = None,
+        extent: float | None = None,
+    ) -> bytes:
         return png_bytes(array) if lineage is None else marked_png(array, lineage)
 
     def marked(
-        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None,
+        trained: bool = True,
+        extent: float | None = None,
     ) -> bytes:
         return marked_png(array, lineage, trained)
+
+    def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
+        return None
 
     def array(self, data: bytes) -> np.ndarray:
         with opened(data) as picture:
