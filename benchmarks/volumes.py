@@ -150,7 +150,7 @@ def gaussian(train: np.ndarray) -> np.ndarray:
 
 class Vae(nn.Module):
     """A variational autoencoder (Kingma and Welling 2014) of three-dimensional convolutions, with
-    one learned variance of all voxels (Rybkin et al. 2021)."""
+    one variance of all voxels, the best for each batch (Rybkin et al. 2021, section 3.2)."""
 
     def __init__(self, code: int = 64, width: int = 8) -> None:
         super().__init__()
@@ -159,15 +159,14 @@ class Vae(nn.Module):
             ConvEncoder(size, 2 * code, width),
             ConvDecoder(size, code, width),
         )
-        self.log_scale = nn.Parameter(torch.zeros(()))
 
     def loss(self, real: Tensor, rng: torch.Generator) -> Tensor:
         """The negative bound of the likelihood, a mean over patches."""
         mean, log_variance = self.encoder(real).chunk(2, dim=1)
         noise = torch.randn(mean.shape, generator=rng)
         found = self.decoder(mean + noise * (0.5 * log_variance).exp())
-        error = functional.mse_loss(found, real, reduction="sum") / len(real)
-        rest = 0.5 * error * (-2 * self.log_scale).exp() + self.log_scale * real[0].numel()
+        error = functional.mse_loss(found, real)
+        rest = 0.5 * real[0].numel() * error.log()
         divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean()
         return rest + divergence
 
