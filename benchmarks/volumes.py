@@ -46,8 +46,8 @@ SIDE, TRAIN, HELD, MADE = 32, 1500, 600, 500
 BRIGHT = 40  # mean of a patch, of 255, at least: patches of air teach nothing
 RUNTIME = Runtime(0, "cpu", "float32", 1)
 GAUSSIAN, VAE, FLOOR = "per-voxel Gaussian", "plain 3D VAE", "real patches"
-# Small batches: more steps for the same count of patches. A patch of 8 voxels a side has 512 numbers,
-# more than a token's 192.
+# Small batches: more steps for the same count of patches. A patch of 8 voxels a side has 512
+# numbers, more than a token has (192).
 GENERATORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "flow": ("flow", {"batch": 16, "half_life": 100.0, "patch": 8}),
     "flow, patches of 4 voxels": (
