@@ -223,6 +223,29 @@ def translation() -> str:
     return "\n".join(lines)
 
 
+def volumes() -> str:
+    """Generators of volumes against a Gaussian of each voxel and a plain VAE."""
+    rows = record.latest("volumes", "contender")
+    lines = [
+        "| | Fréchet distance to held-out patches | to training patches | seconds of one core |",
+        "|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        spent = f"{row['processor_seconds']:.0f}" if row["patches_seen"] else ""
+        held, train = row["frechet_to_held_out"], row["frechet_to_training"]
+        lines.append(f"| {name} | {held:.3f} | {train:.3f} | {spent} |")
+    row = next(r for r in rows.values() if r["patches_seen"])
+    lines += [
+        "",
+        (
+            f"{row['training_patches']:,} training patches of {row['voxels_a_side']} voxels a side,"
+            f" {row['held_out_patches']} held-out ones of two other regions. Each network saw"
+            f" {row['patches_seen']:,} patches and made {row['generated']}."
+        ),
+    ]
+    return "\n".join(lines)
+
+
 def alignment() -> str:
     """Search between two fields: ours and the better closed form of the pair, both ways."""
     row = record.latest("alignment", "contender")["tuxpaint"]
@@ -740,6 +763,7 @@ SHOWN = (
     translation,
     verdict,
     verdicts,
+    volumes,
 )
 TABLES = {table.__name__: table for table in SHOWN}
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from gobelin.networks import dimensions
 from gobelin.networks.convolution import ConvDecoder, ConvEncoder, change
-from gobelin.networks.transformer import PatchTransformer, waves
+from gobelin.networks.transformer import PatchTransformer, patch_for, waves
 from gobelin.networks.unet import Unet, rectangles
 
 RNG = torch.Generator().manual_seed(0)
@@ -30,6 +30,11 @@ def test_patches_of_a_volume_become_tokens_and_a_volume_again() -> None:
     assert tokens.shape == (2, 6, 128)
     assert torch.equal(tokens[0, 4], volume[0, :, 4:8, 0:4, 4:8].flatten())
     assert torch.equal(network.image(tokens), volume)
+
+
+@pytest.mark.parametrize(("side", "patch"), [(16, 4), (32, 4), (48, 8), (64, 8)])
+def test_a_volume_has_at_most_512_patches(side: int, patch: int) -> None:
+    assert patch_for((side, side, side)) == patch
 
 
 def test_a_volume_of_depth_one_is_an_image() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import processor
 import pytest
-from scipy import linalg
+from scipy import linalg, ndimage
 
 from gobelin import Workbench
 from gobelin.augmentation import exhibits as study_exhibits
@@ -22,7 +22,7 @@ from gobelin.data.images import png_bytes
 from gobelin.data.samples.shapes import Shapes
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.evidence.findings import Finding
-from gobelin.quality.images import ImageSet, quality
+from gobelin.quality.images import ImageSet, quality, second_name
 from gobelin.quality.judge import Judge
 from gobelin.report.exhibits import Exhibits
 
@@ -202,3 +202,25 @@ def test_audit_says_how_good_images_are(tmp_path: Path) -> None:
     whole = {f.name: f for f in found if "class" not in f.scope}
     assert {"precision", "recall", "density", "coverage", "kernel_distance"} <= set(whole)
     assert whole["precision"].value < whole["precision"].floor  # eight steps of training make noise
+
+
+def test_volumes_are_judged_in_a_space_of_volumes() -> None:
+    """Real volumes score as real ones, noise far from it; the run's own encoder is not the judge.
+    Oracle: planted sets."""
+    rng = np.random.default_rng(0)
+
+    def smooth(n: int) -> np.ndarray:
+        rough = ndimage.gaussian_filter(rng.normal(size=(n, 8, 8, 8, 1)), (0, 1, 1, 1, 0))
+        return np.clip(128 + 60 * rough / rough.std(), 0, 255).astype(np.uint8)
+
+    noise = rng.integers(0, 256, (120, 8, 8, 8, 1)).astype(np.uint8)
+    train, holdout, alike = smooth(120), smooth(120), smooth(120)
+    scores = []
+    for made in (alike, noise):
+        sets = (ImageSet(train), ImageSet(holdout), ImageSet(made))
+        found = quality(Judge(metrics=("frechet",)), *sets, "volume", processor.RUNTIME)
+        scores.append(next(f for f in found if f.name == "frechet_distance"))
+    assert "against 120 real" in scores[0].note
+    alike_score, noise_score = (score.value / score.floor for score in scores)
+    assert alike_score < 1.5 and noise_score > 4
+    assert second_name(Judge(), "voxels", train) == "volume"

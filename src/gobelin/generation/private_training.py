@@ -41,7 +41,7 @@ class Released:
 
     @property
     def size(self) -> tuple[int, int, int]:
-        return self.learned.size
+        return self.learned.image_size
 
     @property
     def slots(self) -> int:

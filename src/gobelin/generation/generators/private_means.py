@@ -137,7 +137,7 @@ class PrivateMeans:
         shares = (1 - self.coarse - self.counted, self.coarse, self.counted)
         cells = min(self.cells, *learned.size[:2])
         return MeanEmbedding(
-            learned.size, slots_of(learned), self.random, cells, self.kernel, shares, seed
+            learned.image_size, slots_of(learned), self.random, cells, self.kernel, shares, seed
         )
 
     def trained(
