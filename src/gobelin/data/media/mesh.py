@@ -1,0 +1,100 @@
+"""Meshes: a grid of voxels, uint8 [S, S, S, 1], at the generator's size, written as PLY.
+
+A mesh becomes a grid (`data.mesh_grid`: how much of each voxel lies inside), a generated grid is
+cut into a mesh by marching cubes. So the axes are those of a volume; colours are lost. A picture of
+a mesh is its views. A grid without a voxel inside is cut around its fullest one, so that every
+array has a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gobelin.data.fields import Cell
+from gobelin.data.files import BadCell, cell_bytes, items
+from gobelin.data.media import AnyOpening
+from gobelin.data.mesh_grid import HALF, grid_of, mesh_of
+from gobelin.data.mesh_marks import marked_ply, ply_grid
+from gobelin.data.mesh_views import turntable, views
+from gobelin.data.meshes import Mesh as OpenedMesh
+from gobelin.data.meshes import decode_mesh
+
+TURNS, DOWN = 12, 30.0  # views around a mesh, and the degrees by which they look down
+SHOWN = (1, 5, 9)  # of them, those in a picture
+LEAST_PIXELS = 64  # side of a view
+
+
+class Mesh:
+    """The medium of columns of meshes."""
+
+    kind: ClassVar[str] = "mesh"
+    plural: ClassVar[str] = "meshes"
+    unit: ClassVar[str] = "voxels"
+    dimensions: ClassVar[int] = 3
+    suffix: ClassVar[str] = ".ply"
+
+    def shape(self, size: int) -> tuple[int, ...]:
+        return size, size, size, 1
+
+    def opened(self, value: str | bytes, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
+        """Of a mesh that was cut from a grid of this size, that grid."""
+        return _fitted(cell_bytes(value, root), size, value if isinstance(value, str) else "")
+
+    def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
+        return np.stack([self.opened(v, root, opening, size) for v in items(cell)])
+
+    def source(self, data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+        """The sides of the file are those of the grid: a mesh has none of its own."""
+        side = max(shape[:3])
+        return _fitted(data, side), (side, side, side)
+
+    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+        """It bears the mark where it has a lineage."""
+        return marked_ply(cut(array), array[..., 0], lineage, None if lineage is None else True)
+
+    def marked(
+        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+    ) -> bytes:
+        return marked_ply(cut(array), array[..., 0], lineage, trained)
+
+    def array(self, data: bytes) -> np.ndarray:
+        grid = ply_grid(data)
+        if grid is None:
+            raise BadCell("has no grid that it was cut from")
+        return grid[..., None]
+
+    def picture(self, array: np.ndarray) -> np.ndarray:
+        """Three views side by side."""
+        cameras = turntable(TURNS, DOWN)
+        return np.concatenate(list(_drawn(array, [cameras[k] for k in SHOWN])), axis=1)
+
+    def views(self, array: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
+        """A turn around the mesh."""
+        strip = np.concatenate(list(_drawn(array, turntable(TURNS, DOWN))), axis=1)
+        return {"turntable": (strip, TURNS)}
+
+
+def _fitted(data: bytes, side: int, name: str = "") -> np.ndarray:
+    """uint8 [side, side, side, 1]. name: of the file."""
+    grid = ply_grid(data)
+    if grid is None or len(grid) != side:
+        grid = grid_of(decode_mesh(data, name)[0], side).values
+    return grid[..., None]
+
+
+def cut(array: np.ndarray) -> OpenedMesh:
+    """The surface of uint8 [S, S, S, 1], in a cube of side 1."""
+    values = array[..., 0]
+    if not (values > HALF).any():
+        values = values.copy()
+        values.flat[values.argmax()] = 255
+    return mesh_of(values, step=1 / len(values))
+
+
+def _drawn(array: np.ndarray, cameras: list[np.ndarray]) -> np.ndarray:
+    """uint8 [n, s, s, 3]"""
+    return views(cut(array), cameras, max(2 * len(array), LEAST_PIXELS))
