@@ -17,7 +17,7 @@ import numpy as np
 from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell, cell_bytes, items
 from gobelin.data.media import AnyOpening
-from gobelin.data.mesh_grid import HALF, grid_of, mesh_of
+from gobelin.data.mesh_grid import fullest, grid_of, mesh_of
 from gobelin.data.mesh_marks import marked_ply, ply_grid
 from gobelin.data.mesh_views import turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
@@ -88,11 +88,7 @@ def _fitted(data: bytes, side: int, name: str = "") -> np.ndarray:
 
 def cut(array: np.ndarray) -> OpenedMesh:
     """The surface of uint8 [S, S, S, 1], in a cube of side 1."""
-    values = array[..., 0]
-    if not (values > HALF).any():
-        values = values.copy()
-        values.flat[values.argmax()] = 255
-    return mesh_of(values, step=1 / len(values))
+    return mesh_of(fullest(array[..., 0]), step=1 / len(array))
 
 
 def _drawn(array: np.ndarray, cameras: list[np.ndarray]) -> np.ndarray:
