@@ -92,6 +92,19 @@ def test_a_kind_without_a_medium() -> None:
         medium("audio")
 
 
+def test_a_cell_of_known_extent_opens_with_its_spacing(tmp_path: Path) -> None:
+    """Oracle: cubes of 30 and 50 mm beside one whose size is not known."""
+    volume = medium("volume")
+    array = RNG.integers(0, 256, (8, 8, 8, 1)).astype(np.uint8)
+    data = volume.cell(array, extent=40.0)
+    opened, _ = open_volume(data, tmp_path, VolumeOpening())
+    assert opened.spacing == (5.0, 5.0, 5.0) and np.array_equal(volume.array(data), array)
+    cells = [{"c": volume.cell(array, extent=mm)} for mm in (30.0, None, 50.0)]
+    assert volume.extent(cells, tmp_path, VolumeOpening()) == 40.0
+    assert volume.extent(cells[1:2] * 3 + cells[:1], tmp_path, VolumeOpening()) is None
+    assert medium("image").extent([], tmp_path, Opening()) is None
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("spacing", [None, (2.0, 1.0, 0.5)])
 def test_nibabel_reads_the_volume_its_place_and_its_mark(

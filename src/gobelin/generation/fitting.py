@@ -64,6 +64,12 @@ class Learned:
         classes = max(len(rows.classes), used)
         return Learned(size, condition.fields, condition.vectors.shape[2], classes, number)
 
+    @property
+    def image_size(self) -> tuple[int, int, int]:
+        """H, W, C, of a generator that makes images alone."""
+        height, width, channels = self.size
+        return height, width, channels
+
     @staticmethod
     def from_dict(stored: Mapping[str, Any]) -> Learned:
         """The way back from `dataclasses.asdict` through JSON."""

@@ -174,7 +174,7 @@ def mask_image(path: Path, size: tuple[int, ...], source: tuple[int, ...]) -> np
             " same size."
         )
     light = image.convert("L").point(lambda level: 255 * (level >= 128))
-    mask = fitted(light, (*size[:2], 1), (0, 0, 0))[..., 0] > 0
+    mask = fitted(light, (size[0], size[1], 1), (0, 0, 0))[..., 0] > 0
     if not mask.any():
         raise GobelinError(
             f"--mask {path}: marks nothing. Paint white where the image is painted anew, and black"

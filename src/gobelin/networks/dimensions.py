@@ -105,3 +105,16 @@ def shuffled(x: Tensor, square: int, dims: int) -> Tensor:
         return functional.pixel_shuffle(x, square)
     x = x.unflatten(1, (-1, square, square, square)).permute(0, 1, 5, 2, 6, 3, 7, 4)
     return x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
+
+
+def rise(wide: Tensor, axis: int) -> Tensor:
+    """The value after less the value before along a spatial axis, at all inner places of a signal
+    that was enlarged by one on every side."""
+
+    def part(start: int) -> Tensor:
+        out = wide
+        for k, side in enumerate(wide.shape[2:]):
+            out = out.narrow(2 + k, start if k == axis else 1, side - 2)
+        return out
+
+    return part(2) - part(0)

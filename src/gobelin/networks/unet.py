@@ -153,7 +153,7 @@ class Unet(nn.Module):
         )
         self.norm = groups_of(width)
         self.out = convolution(dims, width, channels * square**dims, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(cast(Tensor, self.out.weight))
         nn.init.zeros_(cast(Tensor, self.out.bias))
         self.to(memory_format=LAST[dims])  # type: ignore[call-overload]
 

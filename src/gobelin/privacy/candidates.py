@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gobelin.core.progress import counted
-from gobelin.networks.dimensions import dimensions, resized
+from gobelin.networks.dimensions import dimensions, resized, rise
 
 COMPARED_SIDE = 32  # pixels, S; images are compared at this size
 VOLUME_SIDE = 16  # voxels; volumes are compared at this size
@@ -115,12 +115,7 @@ def _volume_edges(x: Tensor) -> Tensor:
     """[n, 1, S, S, S] -> [n, 384]: how much the volume rises and falls along each axis in each of 4
     x 4 x 4 cells, at equal contrast."""
     wide = functional.pad(x, (1,) * 6, mode="replicate")
-    middle = slice(1, -1)
-    slopes = []
-    for axis in range(3):
-        low, high = [middle] * 3, [middle] * 3
-        low[axis], high[axis] = slice(None, -2), slice(2, None)
-        slopes.append(wide[(slice(None), 0, *high)] - wide[(slice(None), 0, *low)])
+    slopes = [rise(wide, axis)[:, 0] for axis in range(3)]
     both = torch.stack([part for s in slopes for part in (s.clamp_min(0), (-s).clamp_min(0))], 1)
     tents = _VOLUME_TENTS
     cells = torch.einsum("kd,lh,mw,nbdhw->nbklm", tents, tents, tents, both)

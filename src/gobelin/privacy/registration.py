@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gobelin.core.progress import counted
-from gobelin.networks.dimensions import dimensions, pooled
+from gobelin.networks.dimensions import dimensions, pooled, rise
 from gobelin.privacy.candidates import candidates, flips, grey, reduced, warped
 
 COARSE_STEPS = 6  # of fitting the map at half the size
@@ -176,12 +176,7 @@ def _slopes(x: Tensor) -> list[Tensor]:
     """d/dx and d/dy of images [n, 1, S, S], whose side goes from -1 to 1; d/dz too of volumes."""
     dims = dimensions(x)
     wide = functional.pad(x, (1, 1) * dims, mode="replicate") * (x.shape[-1] / 4)
-    out = []
-    for axis in range(dims - 1, -1, -1):
-        low, high = [slice(1, -1)] * dims, [slice(1, -1)] * dims
-        low[axis], high[axis] = slice(None, -2), slice(2, None)
-        out.append(wide[(..., *high)] - wide[(..., *low)])
-    return out
+    return [rise(wide, axis) for axis in range(dims - 1, -1, -1)]
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:

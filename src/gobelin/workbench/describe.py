@@ -20,6 +20,7 @@ import numpy as np
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Cell
 from gobelin.data.images import image_values
+from gobelin.data.media import kinds as media
 from gobelin.data.numbers import numbers_of
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.spelling import spelled
@@ -127,7 +128,7 @@ def _generated_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
     """The images of the query that are marked as generated."""
     findings = []
     for field in run.data.schema.fields:
-        if field.name not in cells or field.kind != "image":
+        if field.name not in cells or field.kind not in media():
             continue
         for data in image_values(cells[field.name]):
             if not isinstance(data, bytes) or not is_marked(data):

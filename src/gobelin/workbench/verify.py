@@ -20,7 +20,10 @@ from gobelin.data import c2pa, keys
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import IMAGE_SUFFIXES
+from gobelin.data.media import kinds, medium
+from gobelin.data.nifti import is_nifti
 from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.data.volume_marks import head_of
 from gobelin.evidence.findings import Finding
 
 MADE = "made by Gobelin, untouched"
@@ -33,6 +36,7 @@ UNREADABLE = "unreadable"
 # The exit code of a verdict. Of several verdicts the first one in this order counts.
 CODES = {TAMPERED: 4, STRIPPED: 5, UNREADABLE: 7, UNKNOWN: 3, OTHER: 3, UNSIGNED: 6, MADE: 0}
 PRINTED = ("generator", "weights", "seed")  # of a lineage
+MARKED, UNMARKED = "marked as generated", "no mark says that it was generated"
 TABLE = ".parquet"  # a training set of `augment --export`
 ID_COLUMN = "gobelin_id"
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -73,7 +77,8 @@ def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
     if not path.exists():
         raise GobelinError(f"{path}: there is no such file or folder. Check its name.")
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    read = [f for f in files if f == path or f.suffix.lower() in {TABLE, *IMAGE_SUFFIXES}]
+    known = tuple({TABLE, *IMAGE_SUFFIXES, *(medium(kind).suffix for kind in kinds())})
+    read = [f for f in files if f == path or f.name.lower().endswith(known)]
     if len(read) < len(files):
         LOG.warning("%s: %d files are no images by their names.", path, len(files) - len(read))
     for file in counted("verify the images", read):
@@ -111,7 +116,10 @@ def _verified(name: str, data: bytes | BadCell, anchors: str) -> Finding:
 
 
 def _told(data: bytes, anchors: str) -> tuple[str, str]:
-    """The verdict on an image file, and what its manifest or marks say."""
+    """The verdict on an image file, and what its manifest or marks say. A volume has marks and no
+    manifest."""
+    if is_nifti(head_of(data)):
+        return UNSIGNED, MARKED if is_marked(data) else UNMARKED
     try:
         manifest = c2pa.read(data, anchors)
         lineage = read_lineage(io.BytesIO(data)) or {}
@@ -120,7 +128,7 @@ def _told(data: bytes, anchors: str) -> tuple[str, str]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return UNREADABLE, f"can't be opened ({str(error)[:60]})"
     if manifest is None:
-        marked = "marked as generated" if is_marked(data) else "no mark says that it was generated"
+        marked = MARKED if is_marked(data) else UNMARKED
         if c2pa.SIGNED in lineage:
             return (
                 STRIPPED,

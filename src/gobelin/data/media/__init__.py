@@ -11,7 +11,7 @@ uint8 [H, W, C], a volume is uint8 [D, H, W, C].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -54,15 +54,30 @@ class Medium(Protocol):
         the sides of the file. Raises BadCell."""
         ...
 
-    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+    def cell(
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None = None,
+        extent: float | None = None,
+    ) -> bytes:
         """The array as the bytes of a file that loses nothing: a cell that the encoders of this
-        medium open. lineage: of a generated row; the file then bears the mark if its format can."""
+        medium open. lineage: of a generated row; the file then bears the mark if its format can.
+        extent: as `extent` gives it."""
         ...
 
     def marked(
-        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None,
+        trained: bool = True,
+        extent: float | None = None,
     ) -> bytes:
         """The array as the bytes of a file with the mark of generated data and its lineage."""
+        ...
+
+    def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
+        """The length in mm of the longest side of these rows, a rounded median; None where hardly
+        any tells one."""
         ...
 
     def array(self, data: bytes) -> np.ndarray:

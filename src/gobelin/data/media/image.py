@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.images import (
     Opening,
@@ -22,6 +23,7 @@ from gobelin.data.media import AnyOpening
 from gobelin.data.provenance import marked_png
 
 
+@settings_class
 class Image:
     """The medium of columns of images."""
 
@@ -46,13 +48,25 @@ class Image:
         height, width, channels = shape
         return fitted(image, (height, width, channels)), image.size
 
-    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+    def cell(
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None = None,
+        extent: float | None = None,
+    ) -> bytes:
         return png_bytes(array) if lineage is None else marked_png(array, lineage)
 
     def marked(
-        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None,
+        trained: bool = True,
+        extent: float | None = None,
     ) -> bytes:
         return marked_png(array, lineage, trained)
+
+    def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
+        return None
 
     def array(self, data: bytes) -> np.ndarray:
         with opened(data) as picture:

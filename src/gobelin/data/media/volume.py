@@ -7,22 +7,27 @@ D runs from inferior to superior, H from posterior to anterior, W from left to r
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell
 from gobelin.data.media import AnyOpening
 from gobelin.data.npy import NPY_SIGNATURE
+from gobelin.data.training_range import rounded
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import open_volume, volume_values
-from gobelin.data.volume_marks import marked_nifti, nifti_array
+from gobelin.data.volume_marks import GZIP, marked_nifti, nifti_array
 from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
 
+MEASURED_CELLS = 40  # training rows whose size is looked at, at most
 
+
+@settings_class
 class Volume:
     """The medium of columns of volumes."""
 
@@ -51,22 +56,50 @@ class Volume:
             raise BadCell(f"has {array.shape[3]} channels; {shape[3]} were expected")
         return array, volume.values.shape[:3]
 
-    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+    def cell(
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None = None,
+        extent: float | None = None,
+    ) -> bytes:
         """As numpy writes it: no other package is needed to open it. It bears no mark."""
-        out = io.BytesIO()
-        np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+        out, plain, spacing = io.BytesIO(), np.ascontiguousarray(array), _spacing(array, extent)
+        if spacing is None:
+            np.save(out, plain, allow_pickle=False)
+        else:
+            np.savez(out, volume=plain, spacing=np.array(spacing))
         return out.getvalue()
 
     def marked(
-        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None,
+        trained: bool = True,
+        extent: float | None = None,
     ) -> bytes:
-        return marked_nifti(array, lineage, trained)
+        return marked_nifti(array, lineage, trained, _spacing(array, extent))
+
+    def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
+        chosen = opening if isinstance(opening, VolumeOpening) else VolumeOpening()
+        found = []
+        for cell in cells[:: -(-len(cells) // MEASURED_CELLS) or 1]:
+            try:
+                volume, _ = open_volume(volume_values(cell)[0], root, chosen)
+            except BadCell:  # it is set aside elsewhere, with its reason
+                continue
+            sides = zip(volume.values.shape, volume.spacing or (), strict=False)
+            found.append(max((n * mm for n, mm in sides), default=0.0))
+        known = [length for length in found if length]
+        if len(known) < max(1, len(found) / 2):
+            return None
+        return rounded(float(np.median(known)))
 
     def array(self, data: bytes) -> np.ndarray:
-        if data.startswith(NPY_SIGNATURE):
-            found: np.ndarray = np.load(io.BytesIO(data), allow_pickle=False)
-            return found
-        return nifti_array(data)
+        if data.startswith(GZIP):
+            return nifti_array(data)
+        found = np.load(io.BytesIO(data), allow_pickle=False)
+        volume: np.ndarray = found if data.startswith(NPY_SIGNATURE) else found["volume"]
+        return volume
 
     def picture(self, array: np.ndarray) -> np.ndarray:
         return three_planes(array)
@@ -76,3 +109,8 @@ class Volume:
         return {
             name: (plane_strip(array, axis), array.shape[axis]) for axis, name in enumerate(PLANES)
         }
+
+
+def _spacing(array: np.ndarray, extent: float | None) -> tuple[float, float, float] | None:
+    """mm between voxels, where the longest side of the array has this length."""
+    return None if extent is None else (extent / max(array.shape[:3]),) * 3

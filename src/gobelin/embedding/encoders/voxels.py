@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.fft import dctn
@@ -36,8 +36,8 @@ class Voxels:
     frequencies: int = setting(
         default=6, ge=1, le=VOXELS_SIDE, description="Frequencies used along each axis."
     )
-    cells: Literal[1, 2, 4, 8] = setting(
-        default=4, description="Cells along each axis in which edges are counted."
+    cells: int = setting(
+        default=4, ge=1, le=16, description="Cells along each axis in which edges are counted."
     )
     opening: VolumeOpening = setting(
         default_factory=VolumeOpening, description="How volumes are opened."
@@ -106,10 +106,19 @@ def features(volumes: np.ndarray, settings: Voxels) -> np.ndarray:
         [np.bincount(v.ravel() // (256 // LEVELS), minlength=LEVELS) for v in volumes]
     )
     levels = np.sqrt(counts / volumes[0].size)
-    side = VOXELS_SIDE // settings.cells
     edges = []
     for axis in (1, 2, 3):
         slope = np.abs(np.diff(x, axis=axis, append=np.take(x, [-1], axis)))
-        cut = slope.reshape(len(x), *(settings.cells, side) * 3)
-        edges.append(cut.mean((2, 4, 6)).reshape(len(x), -1))
+        edges.append(_cell_means(slope, settings.cells).reshape(len(x), -1))
     return np.concatenate([waves.reshape(len(x), -1), levels, *edges], 1).astype(np.float32)
+
+
+def _cell_means(x: np.ndarray, cells: int) -> np.ndarray:
+    """[k, S, S, S] -> [k, cells, cells, cells]."""
+    starts = np.arange(cells) * VOXELS_SIDE // cells
+    counts = np.diff(starts, append=VOXELS_SIDE)
+    for axis in (1, 2, 3):
+        shape = [1, 1, 1, 1]
+        shape[axis] = cells
+        x = np.add.reduceat(x, starts, axis) / counts.reshape(shape)
+    return x

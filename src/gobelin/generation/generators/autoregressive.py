@@ -188,9 +188,8 @@ def _memorises(bits_train: float | None, bits_valid: float | None) -> tuple[str,
 
 def fresh(settings: Autoregressive, learned: Learned) -> PatchSequence:
     """The network with fresh weights."""
-    patches = (
-        Patches(learned.size, settings.patch) if settings.patch else Patches.fitting(learned.size)
-    )
+    size = learned.image_size
+    patches = Patches(size, settings.patch) if settings.patch else Patches.fitting(size)
     sizes = (settings.width, settings.depth, settings.heads, settings.hidden)
     return PatchSequence(patches, settings.levels, learned.embedding(settings.width), *sizes)
 

@@ -135,7 +135,9 @@ class PrivateMeans:
         shares = (1 - self.coarse - self.counted, self.coarse, self.counted)
         slots = 1 if learned.number else max(learned.classes, 1)
         cells = min(self.cells, *learned.size[:2])
-        return MeanEmbedding(learned.size, slots, self.random, cells, self.kernel, shares, seed)
+        return MeanEmbedding(
+            learned.image_size, slots, self.random, cells, self.kernel, shares, seed
+        )
 
     def trained(
         self,
@@ -189,7 +191,7 @@ class Released:
     promise: Guarantee
 
     @property
-    def size(self) -> tuple[int, int, int]:
+    def size(self) -> tuple[int, ...]:
         return self.learned.size
 
     @property

@@ -23,12 +23,12 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.c2pa import Signer
 from gobelin.data.dataset import GENERATED, LINEAGE_COLUMN, Dataset
 from gobelin.data.files import cell_bytes
-from gobelin.data.media import Medium
 from gobelin.data.provenance import records
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder
 from gobelin.workbench.run import lineage
+from gobelin.workbench.run.generator import RunGenerator
 
 TRAINING_SET = "train.parquet"
 
@@ -60,7 +60,7 @@ def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
     told = [_told(origin, keys) for origin in origins]
     generated = ["generator" in origin for origin in origins]
     images = [
-        _marked(image, origin, signer, study.run.generator.medium) if made and image else image
+        _marked(image, origin, signer, study.run.generator) if made and image else image
         for image, origin, made in zip(images, told, generated, strict=True)
     ]
     for name, cells in (
@@ -91,11 +91,13 @@ def _told(origin: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _marked(
-    image: bytes, origin: Mapping[str, Any], signer: Signer | None, of_kind: Medium
+    image: bytes, origin: Mapping[str, Any], signer: Signer | None, generator: RunGenerator
 ) -> bytes:
     """A generated image or volume with this lineage, signed where there is a signer."""
-    pixels = of_kind.array(image)
-    return of_kind.marked(pixels, origin) if signer is None else signer.png(pixels, origin)
+    pixels = generator.medium.array(image)
+    if signer is not None:
+        return signer.png(pixels, origin)
+    return generator.medium.marked(pixels, origin, extent=generator.extent)
 
 
 def _as_chosen(study: Study, arm: Arm) -> tuple[Dataset, str]:

@@ -112,9 +112,9 @@ class GeneratedImages:
             }
             for k, parent in zip(positions, parents.ids, strict=True)
         ]
-        of_kind = self.training.generator.medium
+        of_kind, extent = self.training.generator.medium, self.training.generator.extent
         files = [
-            of_kind.cell(image, origin)
+            of_kind.cell(image, origin, extent)
             for image, origin in zip(self.pixels[selected], lineage, strict=True)
         ]
         cells = {self.training.generator.column: files}

@@ -170,9 +170,10 @@ def _pair(run: Run, decided: Decisions, k: int, name: str) -> dict[str, str] | N
     """The image of a suspect beside the most certain row of the class that it looks like; None
     where one of them has no file.
     """
-    if not any(f.kind == "image" for f in run.data.schema.fields):
+    field = run.generator.field_or_none
+    if field is None:
         return None
-    classes, field = run.predictor.model.classes, run.generator.field
+    classes = run.predictor.model.classes
     sure = np.flatnonzero((decided.given == decided.suggested[k]) & (decided.suggested < 0))
     if not len(sure):
         return None

@@ -17,6 +17,7 @@ from gobelin.core.machine import numpy_generator
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
 from gobelin.data.images import image_values
+from gobelin.data.media import kinds as media
 from gobelin.data.provenance import read_lineage
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
@@ -82,7 +83,7 @@ def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | N
 def _requested(answers: Answers, row: AskedRow) -> str:
     """The class that an image of the row was generated for; '' where its file says none."""
     for field, cell in row.cells.items():
-        if answers.predictor.features.data.schema.field(field).kind != "image":
+        if answers.predictor.features.data.schema.field(field).kind not in media():
             continue
         for data in image_values(cell):
             lineage = read_lineage(io.BytesIO(data)) if isinstance(data, bytes) else None

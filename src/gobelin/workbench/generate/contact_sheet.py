@@ -239,6 +239,7 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
 def _read(run: Run, field: str, images: np.ndarray) -> np.ndarray:
     """int64 [n]: the class that the predictor reads from images alone."""
     column = run.data.schema.field(field).columns[0]
-    files = [run.generator.medium.cell(image) for image in images]
+    generator = run.generator
+    files = [generator.medium.cell(image, extent=generator.extent) for image in images]
     x = run.features.embedder.embed_column(field, column, files, Path())
     return run.predictor.model.predict(run.predictor.inputs(x)).class_indices

@@ -128,7 +128,7 @@ def generate(
     shown = "-".join(filter(None, [_words(label or next(iter(told), "")), key]))
     base = Path() if run.folder.saved else run.folder.folder  # a saved run stays as it is
     folder = out or base / "images" / "generate"
-    marked = None
+    marked = partial(run.generator.medium.marked, extent=run.generator.extent)
     if signer is not None:
         if (medium := run.generator.medium).kind != "image":
             raise GobelinError(

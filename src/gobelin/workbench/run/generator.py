@@ -94,6 +94,17 @@ class RunGenerator:
         """The medium of that field."""
         return medium(self.features.data.schema.field(self.field).kind)
 
+    @cached_property
+    def extent(self) -> float | None:
+        """The length in mm of the longest side of training rows; None where none is known, and in a
+        saved run."""
+        if self.folder.saved or self.medium.dimensions == 2:
+            return None
+        rows, chosen = self.checked.rows, self.checked.rows.part("train")
+        cells = rows.dataset.rows(chosen).cells(rows.schema.field(self.field))
+        present, opening = [c for c in cells if c], rows.dataset.opening(self.column)
+        return self.medium.extent(present, rows.dataset.root, opening)
+
     def stage(self, seed: int) -> str:
         return f"generators/{self.settings.name}-{seed}"
 
@@ -162,7 +173,7 @@ class RunGenerator:
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Features [n, D_f] of uint8 images [n, H, W, 3] by the run's image encoder; of volumes
         [n, D, H, W, C] by that of volumes."""
-        files = [self.medium.cell(image) for image in images]
+        files = [self.medium.cell(image, extent=self.extent) for image in images]
         embedder = self.features.embedder
         return embedder.embed_column(self.field, self.column, files, Path()).features[self.field]
 
