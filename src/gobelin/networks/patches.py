@@ -9,7 +9,7 @@ it is trained. Of shapes larger than a patch it sees only the positions of their
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +70,8 @@ class PatchNetwork(nn.Module):
         rng = generator(seed, "patches")
         side, (n, channels, *sides) = self.patch, signals.shape
         k = len(self.level)
-        nn.init.normal_(
-            self.deepen.weight, std=self.deepen.weight[0].numel() ** -0.5, generator=rng
-        )
+        see, deepen = (module.get_parameter("weight") for module in (self.see, self.deepen))
+        nn.init.normal_(deepen, std=deepen[0].numel() ** -0.5, generator=rng)
         if not n:
             signals, n = torch.randn(1, channels, *sides, generator=rng), 1
             groups, least_groups = torch.zeros(1, dtype=torch.int64), 1
@@ -81,7 +80,8 @@ class PatchNetwork(nn.Module):
         patches = signals  # [n, C, H - side + 1, W - side + 1, side, side]
         for axis in range(2, 2 + self.dims):
             patches = patches.unfold(axis, side, 1)
-        x = patches[(image, slice(None), *starts)].flatten(1).double()  # [P, C side^2]
+        places: Any = (image, slice(None), *starts)
+        x = patches[places].flatten(1).double()  # [P, C side^2]
         x = x - x.mean(1, keepdim=True)
         x = x / (x.var(1, correction=0, keepdim=True) + CONTRAST).sqrt()
         mean = x.mean(0)
@@ -107,5 +107,5 @@ class PatchNetwork(nn.Module):
         centres = torch.where((few > DOMINANCE * of_group.sum(1))[:, None], noise, centres)
         filters = centres @ white  # [K, C side^2] for patches of equal contrast
         filters = filters - filters.mean(1, keepdim=True)
-        self.see.weight.copy_(filters.view(k, channels, *[side] * self.dims))
+        see.copy_(filters.view(k, channels, *[side] * self.dims))
         self.level.copy_((filters @ torch.from_numpy(kept)).view_as(self.level))

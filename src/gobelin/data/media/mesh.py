@@ -8,26 +8,30 @@ array has a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell, cell_bytes, items
 from gobelin.data.media import AnyOpening
-from gobelin.data.mesh_grid import fullest, grid_of, mesh_of
+from gobelin.data.mesh_grid import EDGE, fullest, grid_of, mesh_of
 from gobelin.data.mesh_marks import marked_ply, ply_grid
 from gobelin.data.mesh_views import turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
-from gobelin.data.meshes import decode_mesh
+from gobelin.data.meshes import decode_mesh, open_mesh
+from gobelin.data.training_range import rounded
 
 TURNS, DOWN = 12, 30.0  # views around a mesh, and the degrees by which they look down
 SHOWN = (1, 5, 9)  # of them, those in a picture
 LEAST_PIXELS = 64  # side of a view
+MEASURED_MESHES = 40  # training rows whose size is looked at, at most
 
 
+@settings_class
 class Mesh:
     """The medium of columns of meshes."""
 
@@ -52,14 +56,35 @@ class Mesh:
         side = max(shape[:3])
         return _fitted(data, side), (side, side, side)
 
-    def cell(self, array: np.ndarray, lineage: Mapping[str, Any] | None = None) -> bytes:
+    def cell(
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None = None,
+        extent: float | None = None,
+    ) -> bytes:
         """It bears the mark where it has a lineage."""
-        return marked_ply(cut(array), array[..., 0], lineage, None if lineage is None else True)
+        mark = None if lineage is None else True
+        return marked_ply(cut(array, extent), array[..., 0], lineage, mark)
 
     def marked(
-        self, array: np.ndarray, lineage: Mapping[str, Any] | None, trained: bool = True
+        self,
+        array: np.ndarray,
+        lineage: Mapping[str, Any] | None,
+        trained: bool = True,
+        extent: float | None = None,
     ) -> bytes:
-        return marked_ply(cut(array), array[..., 0], lineage, trained)
+        return marked_ply(cut(array, extent), array[..., 0], lineage, trained)
+
+    def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
+        """In the unit of the files."""
+        sides = []
+        for cell in cells[:: -(-len(cells) // MEASURED_MESHES) or 1]:
+            try:
+                mesh, _ = open_mesh(items(cell)[0], root)
+            except BadCell:  # it is set aside elsewhere, with its reason
+                continue
+            sides.append(float(np.ptp(mesh.vertices, axis=0).max()))
+        return rounded(float(np.median(sides))) if sides else None
 
     def array(self, data: bytes) -> np.ndarray:
         grid = ply_grid(data)
@@ -86,9 +111,10 @@ def _fitted(data: bytes, side: int, name: str = "") -> np.ndarray:
     return grid[..., None]
 
 
-def cut(array: np.ndarray) -> OpenedMesh:
-    """The surface of uint8 [S, S, S, 1], in a cube of side 1."""
-    return mesh_of(fullest(array[..., 0]), step=1 / len(array))
+def cut(array: np.ndarray, extent: float | None = None) -> OpenedMesh:
+    """The surface of uint8 [S, S, S, 1]. extent: the longest side of a mesh that fills the cube but
+    for its edges (`mesh_grid.EDGE`); 1 where it is not known."""
+    return mesh_of(fullest(array[..., 0]), step=(extent or 1.0) / max(len(array) - 2 * EDGE, 1))
 
 
 def _drawn(array: np.ndarray, cameras: list[np.ndarray]) -> np.ndarray:
