@@ -28,6 +28,8 @@ import record
 from gobelin import Workbench
 from gobelin.core import catalog, config
 from gobelin.core.machine import numpy_generator
+from gobelin.data.mesh_grid import fullest, grid_of, mesh_of, overlap
+from gobelin.data.meshes import open_mesh, trimesh
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
@@ -35,6 +37,7 @@ from gobelin.embedding.recall import ranks
 from gobelin.evidence import intervals
 
 FOLDS, SEED, CAPTION = 5, 0, "caption"
+SIDE, TENTH = 32, 10  # of a grid; of the pieces, one is made a grid
 UNUSED = ("tags", "width", "depth", "height", "log_height", "elevation", "movable")
 SETTINGS = {"schema": dict.fromkeys(UNUSED, "ignore"), "runtime": {"threads": 1}}
 CONTENDERS = ("views and shape", "views", "shape", "icon")
@@ -48,7 +51,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (chosen.keep or Path(temporary)).resolve()
-        search(folder)
+        search(folder) if chosen.part == "search" else grids(folder)
 
 
 def bench_of(folder: Path) -> Workbench:
@@ -128,6 +131,44 @@ def figures(found: Mapping[str, np.ndarray], groups: Sequence[str]) -> dict[str,
 
 def figure(interval: intervals.Interval) -> dict[str, float]:
     return {k: round(float(getattr(interval, k)), 4) for k in ("value", "low", "high")}
+
+
+def grids(folder: Path) -> None:
+    """Every tenth piece, and three solids, each turned ten ways: a grid, cut into a mesh, made a
+    grid again. Watertight is trimesh's word; the overlap is the intersection over union of the two
+    grids."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from solids import box, sphere, torus, turned
+
+    folder = bench_of(folder).run.data.rows.dataset.root / "meshes"
+    pieces = [open_mesh(path.name, folder)[0] for path in sorted(folder.iterdir())[::TENTH]]
+    solids = [turned(m, k) for m in (box((1, 2, 3)), sphere(1, 4), torus()) for k in range(TENTH)]
+    for name, meshes in (("furniture", pieces), ("solids", solids)):
+        closed, overlaps, seconds, whole = [], [], 0.0, 0
+        for mesh in meshes:
+            start = time.process_time()
+            grid = grid_of(mesh, SIDE)
+            seconds += time.process_time() - start
+            whole += grid.note == ""
+            values = fullest(grid.values)
+            cut = mesh_of(values, grid.low, grid.step)
+            theirs = trimesh().Trimesh(cut.vertices, cut.faces, process=False)
+            closed.append(bool(theirs.is_watertight))
+            overlaps.append(overlap(grid_of(cut, SIDE, place=grid).values, values))
+        record.append(
+            "meshes",
+            {
+                "contender": f"grid {name}",
+                "meshes": len(meshes),
+                "closed_before": whole,
+                "side": SIDE,
+                "watertight": figure(intervals.proportion(closed)),
+                "overlap_mean": round(float(np.mean(overlaps)), 4),
+                "overlap_lowest": round(float(np.min(overlaps)), 4),
+                "overlap_at_least_0.8": figure(intervals.proportion(np.array(overlaps) >= 0.8)),
+                "seconds_a_mesh": round(seconds / len(meshes), 3),
+            },
+        )
 
 
 if __name__ == "__main__":

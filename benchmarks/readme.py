@@ -740,6 +740,41 @@ def house() -> str:
     return "\n".join(lines)
 
 
+def meshes() -> str:
+    """Search between meshes and captions, by each contender; meshes made of grids."""
+    rows = record.latest("meshes", "contender")
+    ways = [w for w in ("to caption", "from caption") if f"search {w}" in rows]
+    lines = [
+        "| what stands for a piece | "
+        + " | ".join(f"{w}, recall at 5 | views and shape over it, points" for w in ways)
+        + " |",
+        "|---|" + "---|---|" * len(ways),
+    ]
+    for name in ("views and shape", "views", "shape", "icon"):
+        cells = []
+        for way in ways:
+            one = rows[f"search {way}"][name]
+            gain = one.get("gain over it, recall@5")
+            points = [100 * gain[k] for k in ("value", "low", "high")] if gain else []
+            cells.append(percent(one["recall@5"]))
+            cells.append("{:+.1f} ({:+.1f} to {:+.1f})".format(*points) if gain else "-")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    grids = [
+        f"| {row['contender'].removeprefix('grid ')} | {row['meshes']} | {row['closed_before']} |"
+        f" {percent(row['watertight'])} | {row['overlap_mean']:.3f} |"
+        f" {percent(row['overlap_at_least_0.8'])} |"
+        for row in rows.values()
+        if row["contender"].startswith("grid ")
+    ]
+    head = [
+        "",
+        "| made a grid of 32 a side and cut | meshes | closed before | watertight after"
+        " | mean overlap | overlap of .8 or more |",
+        "|---|---|---|---|---|---|",
+    ]
+    return "\n".join([*(lines if ways else []), *([*head, *grids] if grids else [])])
+
+
 SHOWN = (
     alignment,
     commands,
@@ -754,6 +789,7 @@ SHOWN = (
     generation,
     house,
     membership,
+    meshes,
     metrics,
     missing,
     peers,

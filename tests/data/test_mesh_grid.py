@@ -97,7 +97,7 @@ def test_cut_is_closed_and_overlaps(mesh: Mesh, seed: int) -> None:
     cut = mesh_of(grid.values, grid.low, grid.step)
     theirs = trimesh.Trimesh(cut.vertices, cut.faces, process=False)
     assert theirs.is_watertight and theirs.is_winding_consistent and cut.closed
-    again = grid_of(cut, 32)
+    again = grid_of(cut, 32, place=grid)
     assert again.note == "" and overlap(again.values, grid.values) > 0.93
     assert np.isclose(volume(cut), volume(mesh), rtol=0.03)
 

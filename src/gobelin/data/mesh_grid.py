@@ -48,13 +48,16 @@ class Grid:
     note: str = ""
 
 
-def grid_of(mesh: Mesh, side: int, up: str = "y") -> Grid:
+def grid_of(mesh: Mesh, side: int, up: str = "y", place: Grid | None = None) -> Grid:
     """The mesh in the middle of a cube of `side` voxels, its longest side filling all but `EDGE`
-    voxels at each end. Raises BadCell for a mesh of which no voxel is inside."""
+    voxels at each end; or in the cube of `place`, a grid of the same side. Raises BadCell for a
+    mesh of which no voxel is inside."""
     corners = upright(mesh.corners, up)
     low, high = corners.min((0, 1)), corners.max((0, 1))
     step = float((high - low).max()) / (side - 2 * EDGE)
     start = (low + high) / 2 - step * side / 2
+    if place is not None:
+        start, step = place.low, place.step
     fine = (corners - start) * (FINE / step)  # [F, 3, 3], in fine steps
     whole = _outwards(mesh)
     winding, touched = _winding(fine, FINE * side, 1 if whole else 3)
@@ -135,6 +138,15 @@ def mesh_of(values: np.ndarray, low: np.ndarray | None = None, step: float = 1.0
     placed = np.stack([right, up, side - away], axis=1) * step
     mesh, _ = tidy(placed + (np.zeros(3) if low is None else low), faces.astype(np.int64))
     return mesh
+
+
+def fullest(values: np.ndarray) -> np.ndarray:
+    """The grid; where no voxel is more than half inside, with its fullest one whole."""
+    if (values > HALF).any():
+        return values
+    values = values.copy()
+    values.flat[values.argmax()] = 255
+    return values
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 from gobelin.data.files import HEAD, BadCell, afford
 
 MESH_SUFFIXES = {".obj", ".ply", ".stl", ".glb"}
+MOST_HEADER = 2**24  # bytes of the header of a PLY file
 MOST_FACES = 4_000_000  # of one mesh
 # Memory that decoding takes, in multiples of the file's size: texts become numbers and lists.
 TEXT_MEMORY, BINARY_MEMORY = 16, 8
@@ -90,7 +91,7 @@ def _obj(data: bytes) -> tuple[bytes, str]:
 
 def _ply(data: bytes) -> tuple[bytes, str]:
     header, end, body = data.partition(b"end_header")
-    if not end or len(header) > HEAD * 16:
+    if not end or len(header) > MOST_HEADER:
         raise BadCell("is damaged (its header has no end)")
     text = b"format ascii" in header[:64]
     afford("cell_mb", (TEXT_MEMORY if text else BINARY_MEMORY) * len(data))

@@ -253,9 +253,9 @@ def mesh_share(values: Sequence[Any], root: Path) -> float:
     parts = spread(values)
     held = [v for v in parts if isinstance(v, bytes)]  # known as a whole: a binary STL has no head
     named = [v for v in parts if not isinstance(v, bytes)]
-    found = sum(bool(form_of(v, "")) for v in held)
-    found += len(named) * share_of_files(named, root, MESH_SUFFIXES, is_mesh)
-    return found / max(1, len(parts))
+    share = share_of_files(named, root, MESH_SUFFIXES, is_mesh)
+    known = sum(bool(form_of(v, "")) for v in held)
+    return (known + len(named) * share) / max(1, len(parts))
 
 
 def mesh_key(cell: Cell, root: Path) -> bytes:

@@ -25,6 +25,7 @@ from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file
 from gobelin.data.images import opened
+from gobelin.data.mesh_marks import PLY, ply_lineage
 from gobelin.data.volume_marks import GZIP, SOURCE_TYPES_URL, head_of, nifti_lineage
 
 GENERATED_MARKS = (b"trainedAlgorithmicMedia", b"/algorithmicMedia")
@@ -89,12 +90,14 @@ def marks_of(image: Image.Image) -> PngImagePlugin.PngInfo | None:
 
 
 def read_lineage(file: Path | BinaryIO) -> dict[str, Any] | None:
-    """The lineage in a PNG or a volume that Gobelin generated; None in another file."""
+    """The lineage in a PNG, a volume or a mesh that Gobelin generated; None in another file."""
     with file.open("rb") if isinstance(file, Path) else nullcontext(file) as stream:
         head = stream.read(len(GZIP))
         stream.seek(0)
         if head == GZIP:
             return nifti_lineage(stream.read())
+        if head == PLY[: len(GZIP)]:
+            return ply_lineage(stream.read())
         return _png_lineage(stream)
 
 

@@ -17,7 +17,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import read_json, write_json, write_lines
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.core.output import output_file
-from gobelin.data.media import medium_of
+from gobelin.data.media import Medium, medium_of
 from gobelin.data.provenance import marked_png
 from gobelin.generation.generators import (
     Condition,
@@ -172,18 +172,22 @@ def write(
     folder: Path,
     marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] | None = None,
     pictures: bool = False,
+    of_kind: Medium | None = None,
 ) -> list[str]:
-    """Write files with their provenance as they come: PNG of images, NIfTI of volumes. -> their
-    names. marked: the bytes of a file, from its pixels and its lineage; None = as the medium has
-    it. pictures: whether what is no image also gets its picture beside it."""
+    """Write files with their provenance as they come: PNG of images, NIfTI of volumes, PLY of
+    meshes. -> their names.
+
+    marked: the bytes of a file, from its pixels and its lineage; None = as the medium has it.
+    pictures: whether what is no image also gets its picture beside it. of_kind: the medium; None =
+    by the shape of the arrays."""
     written: list[str] = []
-    arrays = ((array, medium_of(block)) for block in blocks for array in block)
-    for (array, of_kind), name, origin in zip(arrays, names, lineage, strict=True):
-        data = of_kind.marked(array, origin) if marked is None else marked(array, origin)
-        with output_file(folder / f"{name}{of_kind.suffix}") as temporary:
+    arrays = ((array, of_kind or medium_of(block)) for block in blocks for array in block)
+    for (array, medium), name, origin in zip(arrays, names, lineage, strict=True):
+        data = medium.marked(array, origin) if marked is None else marked(array, origin)
+        with output_file(folder / f"{name}{medium.suffix}") as temporary:
             temporary.write_bytes(data)
-        if pictures and of_kind.dimensions > 2:
+        if pictures and medium.dimensions > 2:
             with output_file(folder / f"{name}.png") as temporary:
-                temporary.write_bytes(marked_png(of_kind.picture(array), origin))
-        written.append(f"{name}{of_kind.suffix}")
+                temporary.write_bytes(marked_png(medium.picture(array), origin))
+        written.append(f"{name}{medium.suffix}")
     return written

@@ -129,7 +129,7 @@ class Flow:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
-    media: ClassVar[frozenset[str]] = frozenset({"image", "volume"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
     least_steps: ClassVar[int] = 100  # see LEAST_SCORE in `generation.counts`

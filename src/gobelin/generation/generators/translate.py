@@ -117,7 +117,7 @@ class Translate:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
-    media: ClassVar[frozenset[str]] = frozenset({"image", "volume"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"
     least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`

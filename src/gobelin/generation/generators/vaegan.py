@@ -134,7 +134,7 @@ class Vaegan:
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
-    media: ClassVar[frozenset[str]] = frozenset({"image", "volume"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation an image and 8 of a small prior"

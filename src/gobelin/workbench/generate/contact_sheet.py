@@ -91,7 +91,15 @@ class _Sheet:
         controls = Controls(guidance=self.run.settings.generator.guidance)
         seeds, progress = list(range(SHOWN)), self.run.data.progress
         names = write_images(
-            self.trained, requested, seeds, described, folder, controls, progress, pictures=True
+            self.trained,
+            requested,
+            seeds,
+            described,
+            folder,
+            controls,
+            progress,
+            pictures=True,
+            of_kind=self.run.generator.medium,
         )
         images = ((f"{name}/{n}", s, row) for n, s in zip(names, seeds, strict=True) if row)
         self.made.append(

@@ -18,6 +18,7 @@ from gobelin.data.c2pa import Signer
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import opened
+from gobelin.data.media import Medium
 from gobelin.generation import sampling
 from gobelin.generation.conditions import from_query
 from gobelin.generation.generators import Condition, Controls
@@ -136,6 +137,7 @@ def generate(
         run.data.progress,
         f"{shown}-",
         marked,
+        of_kind=run.generator.medium,
     )
     paths = [folder / name for name in names]
     about = lineage.about(trained.name, 0, run.generator.stage(0))
@@ -249,10 +251,12 @@ def write_images(
     prefix: str = "",
     marked: Callable[[np.ndarray, Mapping[str, Any]], bytes] | None = None,
     pictures: bool = False,
+    of_kind: Medium | None = None,
 ) -> list[str]:
     """Write an image for each seed, all from the first row of `condition`; the file names, which
     are `prefix` and the seed. marked: the bytes of a file, from its pixels and its lineage; None =
-    as its medium has it. pictures: whether a volume also gets its picture beside it.
+    as its medium has it. pictures: whether a volume also gets its picture beside it. of_kind:
+    the medium; None = by the shape of the arrays.
 
     They are sampled and written in chunks, so that memory does not grow with their number.
     """
@@ -275,4 +279,4 @@ def write_images(
 
     names = (f"{prefix}seed-{seed}" for seed in seeds)
     origins = ({**lineage, "seed": s} for s in seeds)
-    return sampling.write(blocks(), names, origins, folder, marked, pictures)
+    return sampling.write(blocks(), names, origins, folder, marked, pictures, of_kind)

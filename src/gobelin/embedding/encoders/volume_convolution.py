@@ -1,0 +1,157 @@
+"""Volumes by a small 3D network without weights: its filters are learned from the training volumes.
+
+Learning needs no labels. Coates, Lee & Ng 2011 (see `networks.patches`), with cubes in the place of
+squares. It knows no organ, only the cubes of these volumes; `tune` trains it further. Several
+volumes in one cell are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gobelin.core import config, weights
+from gobelin.core.config import setting, settings_class
+from gobelin.core.machine import Runtime
+from gobelin.core.workers import in_order
+from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import BadCell, afford
+from gobelin.data.training_range import with_volume_range
+from gobelin.data.volume import VolumeOpening, fitted_volume
+from gobelin.data.volume_files import open_volume, volume_key, volume_query, volume_values
+from gobelin.embedding.encoders import Forward, Sample, TrainingCells
+from gobelin.networks.convolution import signal_of
+from gobelin.networks.patches import PatchNetwork
+from gobelin.networks.pooling import means
+
+VOLUME_CONVOLUTION_FORMAT = 1  # of the saved folder
+LEARNED_VOLUMES = 200  # training cells from which the filters are learned, at most
+
+
+@settings_class
+class VolumeConvolution:
+    """Settings of the network of learned cubes."""
+
+    voxels: int = setting(
+        default=32,
+        ge=8,
+        le=256,
+        description="Side of the cube that the network sees, in voxels.",
+    )
+    filters: int = setting(
+        default=48, ge=1, le=4096, description="Number of filters, each a kind of small cube."
+    )
+    patch: int = setting(default=4, ge=2, le=16, description="Side of a small cube in voxels.")
+    batch: int = setting(default=16, ge=1, le=65536, description="Volumes at once.")
+    opening: VolumeOpening = setting(
+        default_factory=VolumeOpening, description="How volumes are opened."
+    )
+
+    kinds: ClassVar[tuple[str, ...]] = ("volume",)
+    flag: ClassVar[str] = "volume"
+    joined: ClassVar[bool] = False
+    default: ClassVar[bool] = False
+
+    @staticmethod
+    def bid(sample: Sample) -> Bid | None:
+        return None  # the encoder `volume` bids for this kind; this one is taken by name
+
+    def parse(self, text: str, field: Field) -> Cell:
+        return volume_query(text, field)
+
+    def fit(
+        self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
+    ) -> FittedVolumeConvolution:
+        return self.fit_files(cells, field, kinds, runtime, Path())
+
+    def fit_files(
+        self,
+        cells: TrainingCells,
+        field: Field,
+        kinds: dict[str, str],
+        runtime: Runtime,
+        root: Path,
+    ) -> FittedVolumeConvolution:
+        found = with_volume_range(self.opening, cells.present(), cells.least_groups, root)
+        settings, network = replace(self, opening=found), self.network()  # type: ignore[type-var]
+        present = list(cells.present())
+        chosen = present[:: -(-len(present) // LEARNED_VOLUMES) or 1]
+
+        def opened(one: tuple[Cell, int]) -> np.ndarray | None:
+            try:
+                return settings.cubes(one[0], root)[0]
+            except BadCell:  # set aside later, with its reason
+                return None
+
+        cubes = in_order(opened, chosen, runtime.threads)
+        seen = [(x, g) for x, (_, g) in zip(cubes, chosen, strict=True) if x is not None]
+        nothing = np.zeros((0, *[self.voxels] * 3, 1), np.uint8)
+        signals = signal_of(np.concatenate([x for x, _ in seen] or [nothing]))
+        groups = torch.tensor([g for x, g in seen for _ in x], dtype=torch.int64)
+        network.learn(signals, runtime.seed, groups, cells.least_groups)
+        return FittedVolumeConvolution(settings, network, runtime)
+
+    def cubes(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        """uint8 [k, S, S, S, 1] of the k volumes of a cell, the mean of their channels, and the
+        first note. Raises BadCell."""
+        values = volume_values(cell)
+        afford("cell_mb", 16 * self.voxels**3 * len(values))
+        cubes, notes = [], []
+        for value in values:  # one at a time, so that one is in memory
+            volume, note = open_volume(value, root, self.opening)
+            cube = fitted_volume(volume, self.voxels, self.opening)
+            cubes.append(np.round(cube.mean(-1, keepdims=True)).astype(np.uint8))
+            notes.append(note)
+        return np.stack(cubes), next((note for note in notes if note), "")
+
+    def network(self) -> PatchNetwork:
+        """With fresh weights."""
+        return PatchNetwork(1, self.filters, self.patch, 2, 3)
+
+    def load(self, folder: Path, runtime: Runtime) -> FittedVolumeConvolution:
+        stored = weights.config_of(folder, VOLUME_CONVOLUTION_FORMAT)
+        settings = config.build(VolumeConvolution, stored["settings"])
+        network = weights.loaded(folder, stored, settings.network)
+        return FittedVolumeConvolution(settings, network, runtime)
+
+
+class FittedVolumeConvolution(Forward):
+    """The network with its settings and the window of the training rows."""
+
+    def __init__(
+        self, settings: VolumeConvolution, network: PatchNetwork, runtime: Runtime
+    ) -> None:
+        self.settings, self.runtime, self.width = settings, runtime, network.width
+        self.opening = settings.opening
+        self.module = network.eval().to(runtime.device)
+
+    def key(self, cell: Cell, root: Path) -> bytes:
+        return volume_key(cell, root)
+
+    def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
+        """uint8 [k, S, S, S, 1], and a note."""
+        return self.settings.cubes(cell, root)
+
+    def forward(self, batch: Sequence[Any]) -> Tensor:
+        """float32 [n, width], differentiable."""
+        rows = []
+        for block in signal_of(np.concatenate(list(batch))).split(self.settings.batch):
+            with self.runtime.autocast():
+                rows.append(self.module(block.to(self.runtime.device)))
+        return means(torch.cat(rows), [len(cubes) for cubes in batch])
+
+    def fingerprint(self) -> str:
+        return weights.fingerprint(
+            self.module, "volume_convolution", asdict(self.settings), self.runtime.precision
+        )
+
+    def save(self, folder: Path) -> None:
+        weights.save(
+            folder, {"settings": asdict(self.settings)}, self.module, VOLUME_CONVOLUTION_FORMAT
+        )
