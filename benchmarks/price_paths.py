@@ -1,6 +1,6 @@
 """Made paths of daily returns against real ones, by stylised facts.
 
-python benchmarks/price_paths.py [--steps 1500]
+python benchmarks/price_paths.py [--steps 800] [--contender flow]
 
 Real: 20 American stocks, 1990 to 2022 (package skfolio), each divided by its standard deviation,
 cut into windows of 64 days. Every second window is learned from, the others are compared with.
@@ -89,7 +89,8 @@ def by_flow(learned: np.ndarray, steps: int, seed: int, rng: np.random.Generator
     cut = len(images) - len(images) // 10
     parts = [ImageRows(x, nothing(len(x)), ("path",)) for x in (images[:cut], images[cut:])]
     with tempfile.TemporaryDirectory() as folder:
-        context = Context(Runtime(seed=seed).apply(), Path(folder), steps=steps)
+        runtime = Runtime(seed=seed, device="cpu", precision="float32")
+        context = Context(runtime, Path(folder), steps=steps)
         sampler = catalog.build("generators", "flow", FLOW).fit(*parts, context)
         blocks = sampler.sample(nothing(MADE), list(range(MADE)), Controls(steps=16))
         made = np.concatenate(list(blocks))
@@ -99,7 +100,7 @@ def by_flow(learned: np.ndarray, steps: int, seed: int, rng: np.random.Generator
     return np.quantile(ordered, norm.cdf(score))
 
 
-def main(steps: int, seed: int) -> None:
+def main(steps: int, seed: int, chosen: str) -> None:
     cut = windows()
     learned = cut[:, ::2].reshape(-1, DAYS)
     real = cut[:, 1::2].reshape(-1, DAYS)
@@ -112,6 +113,8 @@ def main(steps: int, seed: int) -> None:
         "flow": lambda: by_flow(learned, steps, seed, rng),
     }
     for name, make in contenders.items():
+        if chosen not in ("all", name):
+            continue
         found = stylised_facts(real, make(), seed)
         facts = {
             one.scope["fact"]: {
@@ -138,7 +141,8 @@ def main(steps: int, seed: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--contender", default="all")
     given = parser.parse_args()
-    main(given.steps, given.seed)
+    main(given.steps, given.seed, given.contender)
