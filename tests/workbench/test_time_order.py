@@ -108,6 +108,17 @@ def test_wrong_settings_of_a_trade_are_one_line(
         work.evaluate()
 
 
+def test_a_split_that_mixes_times_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, split, said in (
+        ("random", {"by": "random", "purge": None}, "rows of one time are in training"),
+        ("time", {"purge": None}, "so no row is purged"),
+    ):
+        (tmp_path / name).mkdir()
+        with caplog.at_level(logging.WARNING):
+            bench(tmp_path / name, split=split).check()
+        assert caplog.text.count(said) == 1
+
+
 def test_a_source_without_dates_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source.csv").write_text("a,b\n1,2\n3,4\n")
     work = bench(tmp_path, check={"source": str(tmp_path / "source.csv")})
