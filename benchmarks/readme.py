@@ -679,6 +679,27 @@ def explain() -> str:
     return "\n".join(lines)
 
 
+def price_paths() -> str:
+    """Stylised facts of made paths of returns, beside real ones."""
+    rows = list(record.latest("price_paths", "contender").values())
+    names = list(rows[0]["facts"])
+    lines = [
+        f"| paths | {' | '.join(name.replace('_', ' ') for name in names)} |",
+        "|---" * (len(names) + 1) + "|",
+        "| **real, held out** | "
+        + " | ".join(f"{rows[0]['facts'][name]['real']:.2f}" for name in names)
+        + " |",
+    ]
+    for row in rows:
+        cells = []
+        for name in names:
+            fact = row["facts"][name]
+            word = "" if fact["verdict"] == "differs" else " ✓"
+            cells.append(f"{fact['value']:.2f} ({fact['low']:.2f} to {fact['high']:.2f}){word}")
+        lines.append(f"| {row['contender']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def random_walks() -> str:
     """What the finance checks say where the truth is known."""
     rows = record.latest("random_walks", "study")
@@ -695,8 +716,8 @@ def random_walks() -> str:
             )
     lines += [
         "",
-        "| share of the column's variance that is the future | simulations | clean columns warned of"
-        " | planted column found |",
+        "| the future's share of the variance | simulations | clean columns warned of |"
+        " planted column found |",
         "|---|---|---|---|",
     ]
     for row in rows.values():
@@ -793,6 +814,7 @@ SHOWN = (
     metrics,
     missing,
     peers,
+    price_paths,
     privacy,
     random_walks,
     search,

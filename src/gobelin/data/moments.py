@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from gobelin.data.dates import MONTH, PERIOD, WEEK, WHOLE, ZONES, days, undecided
 
 INSTANT = 2e-8  # days, two milliseconds: a day ends so long before the next one begins
+REMEMBERED = 65_536  # texts whose moment is kept
 MINUTES = 1440  # of a day
 HALF = 5e-9  # days; moments nearer than this are one
 NAMED_ZONE = rf"(?:{'|'.join(sorted(ZONES, key=len, reverse=True))})"
@@ -49,8 +51,10 @@ def moments(values: Sequence[Any]) -> list[Moment | None]:
     24/12/2026 shows that the day comes first in all, and midnight is a moment only where some value
     has another time of day.
     """
-    order, _ = undecided(v for v in values if isinstance(v, str))
-    found = [_moment(value, order) for value in values]
+    found = [_moment(value, "") for value in values]
+    if any(moment is None for moment in found):
+        order, _ = undecided(v for v in values if isinstance(v, str))
+        found = [_moment(value, order) for value in values] if order else found
     known = [m for m in found if m is not None]
     if any(m.start % 1 for m in known):
         return found
@@ -59,6 +63,16 @@ def moments(values: Sequence[Any]) -> list[Moment | None]:
 
 def _moment(value: Any, order: str) -> Moment | None:  # noqa: ANN401 - a cell is any
     """The moment of one value; a whole day is a moment at midnight unless no time can be meant."""
+    return _of_text(value, order) if isinstance(value, str) else _of_value(value, order)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _of_text(text: str, order: str) -> Moment | None:
+    """The moment of a text. Windows that overlap have the same dates again and again."""
+    return _of_value(text, order)
+
+
+def _of_value(value: Any, order: str) -> Moment | None:  # noqa: ANN401
     start = days(value, order)
     if start is None:
         return None
@@ -97,9 +111,3 @@ def _period_end(text: str, start: float) -> float:
     month = first.month - 1 + count
     after = datetime.date(first.year + month // 12, month % 12 + 1, 1)
     return float((after - datetime.date(1970, 1, 1)).days) - INSTANT
-
-
-def are_dates(values: Iterable[Any]) -> bool:
-    """Whether all of these values are dates."""
-    listed = list(values)
-    return bool(listed) and all(m is not None for m in moments(listed))

@@ -39,7 +39,8 @@ def time_folds(
     blocks = min(folds + 1, len(moments))
     middle = (counts.cumsum() - counts / 2) / len(rows)  # of each moment, as a share of the rows
     block = np.minimum((middle * blocks).astype(int), blocks - 1)[place]
-    fold, subsets = np.full(len(rows), NOT_SCORED), []
+    fold = np.full(len(rows), NOT_SCORED)
+    subsets: list[np.ndarray] = []
     for number in np.unique(block)[1:]:
         held = block == number
         start = times[held].min()

@@ -190,19 +190,19 @@ def source_of(dataset: Dataset) -> Source:
     numbers = {}
     for name, values in named.items():
         if name != dates:
-            column = [np.nan if v is None else v for v in numbers_of(values)]
+            column = np.array([np.nan if v is None else v for v in numbers_of(values)], float)
             if np.isfinite(column).mean() > 0.5:
-                numbers[name] = np.array(column, float)
+                numbers[name] = column
     if not numbers:
         raise GobelinError(f"check.source: {dataset.source} has no column of numbers. Add one.")
     names = _names(named, {dates, *numbers}, [m for m in found[dates] if m])
     series = []
     for label in dict.fromkeys(names):
         rows = np.flatnonzero(np.array([n == label for n in names]))
-        for name, values in numbers.items():
+        for name, known_values in numbers.items():
             keys = [m.end - (m.ahead or 0.0) for k in rows if (m := found[dates][k])]
             order = rows[np.argsort(keys, kind="stable")]
-            known = np.flatnonzero(np.isfinite(values[order]))
+            known = np.flatnonzero(np.isfinite(known_values[order]))
             if not len(known):
                 continue
             order = order[known[0] : known[-1] + 1]
@@ -211,7 +211,7 @@ def source_of(dataset: Dataset) -> Source:
                     f"{label} {name}".strip(),
                     tuple(named[dates][k] for k in order),
                     tuple(m for k in order if (m := found[dates][k]) is not None),
-                    _without_holes(values[order]),
+                    _without_holes(known_values[order]),
                 )
             )
     return Source(tuple(series))

@@ -9,6 +9,7 @@ import numpy as np
 
 from gobelin.data.numbers import numbers_of
 from gobelin.data.read import read
+from gobelin.data.splits import Split
 from gobelin.evidence.findings import Finding
 from gobelin.quality import telling as telling_columns
 from gobelin.quality.look_ahead import LookAhead, look_ahead
@@ -24,6 +25,8 @@ MOST_ROWS = 10_000  # of the table of cells that reach past the time of their ro
 def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     """Findings about time; each that is no praise is also a warning."""
     rows = run.checked.rows
+    if (time := rows.schema.role("time")) is not None:
+        _say_split(run.settings.split, time)
     path = run.settings.check.source
     source = source_of(read(path)) if path else None
     found = look_ahead(rows.dataset, rows.schema, run.encoders.embedder.encoders, source)
@@ -33,6 +36,22 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
         if finding.value:
             LOG.warning("%s", finding.sentence())
     return findings
+
+
+def _say_split(split: Split, time: str) -> None:
+    """Tell what the split does not keep apart."""
+    if split.by != "time":
+        LOG.warning(
+            "split.by = random: rows of one time are in training and in test. If the future is to"
+            " be predicted, use --set split.by=time (column %s).",
+            time,
+        )
+    elif split.purge is None:
+        LOG.warning(
+            "split.by = time: how long after its time a row's answer is known is not given, so no"
+            " row is purged. Give it in days, or in the unit of %s: --set split.purge=7.",
+            time,
+        )
 
 
 def _show(found: LookAhead, exhibits: Exhibits) -> None:
