@@ -1,4 +1,4 @@
-"""A run whose rows have places. Oracle: a planted truth, the north is warm and the south is cold."""
+"""A run whose rows have places. Oracle: a planted truth, the north is warm, the south is cold."""
 
 from __future__ import annotations
 

