@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def render() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("transport_render", ROOT / "recipes/transport/render.py")
+    spec = importlib.util.spec_from_file_location(
+        "transport_render", ROOT / "recipes/transport/render.py"
+    )
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     import sys
