@@ -282,39 +282,57 @@ def alignment() -> str:
 
 
 def privacy() -> str:
-    """What epsilon costs: the last rows and steps of each set; of several seeds the worst."""
+    """What epsilon costs: the newest line of each cell, its seeds together."""
+    newest = {
+        (row["set"], row["generator"], row["epsilon"], row["seed"]): row
+        for row in record.all_of("privacy")
+        if "generator" in row
+    }
     lines = [
-        "| images to learn from | training rows | steps | accuracy of a model trained on them alone"
-        " | distance to real ones |",
-        "|---|---|---|---|---|",
+        "| images to learn from | epsilon | seeds | accuracy of a model trained on them alone |"
+        " distance to real ones | members found at 1 % | epsilon is at least | membership |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    rows = record.all_of("privacy")
-    for name in dict.fromkeys(row["set"] for row in rows if "steps" in row):
-        mine = [row for row in rows if row["set"] == name]
-        last = [row for row in mine if "steps" in row][-1]
-        same = [r for r in mine if r["rows"] == last["rows"] and r.get("steps") == last["steps"]]
-        real = [r for r in mine if r["rows"] == last["rows"] and r["epsilon"] == "real images"]
-        newest = {(r["epsilon"], r.get("seed", 0)): r for r in (*real, *same)}
-        for epsilon in dict.fromkeys(e for e, _ in newest):
-            group = [r for (e, _), r in newest.items() if e == epsilon]
-            worst = min(group, key=lambda r: r["accuracy"]["value"])
-            what = epsilon if epsilon == "real images" else f"private_means, epsilon {epsilon}"
-            what = what.replace("epsilon no noise", "no noise")
-            distance = max(r["distance"] for r in group)
-            lines.append(
-                f"| {name}: {what} ({len(group)}) | {worst['rows']:,} | {worst.get('steps', '')} |"
-                f" {percent(worst['accuracy'])} | {distance:.3f} |"
-            )
-    held = {row["set"]: row["accuracy"]["n"] for row in rows}
-    told = ", ".join(f"{n:,} of {name}" for name, n in held.items())
+    for name, generator, epsilon in dict.fromkeys(key[:3] for key in newest):
+        rows = [row for key, row in newest.items() if key[:3] == (name, generator, epsilon)]
+        accuracy = percent(over_seeds([list(row["accuracy"].values())[:3] for row in rows]))
+        distances = [row["distance"] for row in rows]
+        distance = f"{sum(distances) / len(rows):.3f}"
+        if len(rows) > 1:
+            distance += f" ({min(distances):.3f} to {max(distances):.3f})"
+        cells = f"| {name}: {generator} | {epsilon} | {len(rows)} | {accuracy} | {distance} |"
+        if "members_found" in rows[0]:
+            found = percent(over_seeds([row["members_found"] for row in rows]))
+            bound = max(row["epsilon_at_least"] for row in rows)
+            words = "; ".join(dict.fromkeys(row["membership"] for row in rows))
+            cells += f" {found} | {bound:.2f} | {words} |"
+        else:
+            cells += "  |  |  |"
+        lines.append(cells)
+    private = [row for row in newest.values() if "members_found" in row]
+    control = min(row["control_found"][0] for row in private)
+    sizes = {row["set"]: (row["rows"], row["accuracy"]["n"]) for row in private}
+    told = "; ".join(f"{name} {n:,} and {held:,}" for name, (n, held) in sizes.items())
+    steps = {(row["generator"], row["set"]): row for row in private}
+    counts = ", ".join(
+        f"{generator} on {name} {row['steps']} ({row['cpu_seconds']:.0f} s)"
+        for (generator, name), row in steps.items()
+    )
     return "\n".join(
         [
             *lines,
             "",
-            f"In brackets the training seeds; of several the worst figure. Held-out images: {told}."
-            f" {last['steps']} steps took {last['seconds']:.0f} seconds.",
+            f"Images to learn from and held out: {told}. Steps, and the time of one cell on one"
+            f" core: {counts}. Intervals reach from the lowest to the highest end over the seeds."
+            f" Of the over-fitted control at least {100 * control:.0f} % of members were found.",
         ]
     )
+
+
+def over_seeds(figures: list[list[float]]) -> dict[str, float]:
+    """Mean value, lowest low and highest high of [value, low, high] lists."""
+    values, lows, highs = zip(*figures, strict=True)
+    return {"value": sum(values) / len(values), "low": min(lows), "high": max(highs)}
 
 
 def search() -> str:

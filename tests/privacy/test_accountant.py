@@ -67,6 +67,15 @@ def test_extreme_budgets_have_noise() -> None:
         assert math.isfinite(noise) and 0.98 * epsilon < spent < 1.001 * epsilon
 
 
+def test_groups_that_are_hardly_ever_drawn_get_some_noise() -> None:
+    """The chance that a group is drawn at all is below delta, so any noise would do."""
+    releases = Releases(1e-9, 5)
+    noise = noise_for(releases, 1.0, 1e-5)
+    assert 0.05 <= noise < 1 and epsilon_of(releases, noise, 1e-5) <= 1.0
+    seldom = noise_for(Releases(1e-3, 2), 0.5, 1e-5)
+    assert math.isfinite(seldom) and epsilon_of(Releases(1e-3, 2), seldom, 1e-5) <= 0.5 + 1e-6
+
+
 def test_the_library_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dp_accounting.pld.privacy_loss_distribution", None)
     with pytest.raises(MissingExtra, match=r"dp-accounting.* pip install 'gobelin\[dp\]'"):

@@ -21,6 +21,8 @@ from gobelin.core.lazy import optimize
 from gobelin.privacy import gaussian
 
 CLOSE = 5e-5  # of the logarithm of the noise, in the search for it
+TINY = 1e-12  # stands for an epsilon of 0 where its logarithm is needed
+LEAST = 0.05  # noise that a step always has
 COARSE, FINE = 1e-3, 1e-4  # spacings of the grid of privacy losses, at an epsilon of 1 to 10
 
 
@@ -58,11 +60,14 @@ def noise_for(releases: Releases, epsilon: float, delta: float) -> float:
         raise ValueError("the one release alone spends epsilon")
     high = 1.0001 * math.sqrt(releases.steps / rest)
     low = high / 2
-    while epsilon_of(releases, low, delta, spacing) <= epsilon:
+    while low >= LEAST and epsilon_of(releases, low, delta, spacing) <= epsilon:
         low, high = low / 2, low
+    if low < LEAST:  # groups are drawn so seldom that delta covers that they are drawn at all
+        return max(high, LEAST)
 
     def excess(log_noise: float) -> float:
-        return math.log(epsilon_of(releases, math.exp(log_noise), delta, spacing) / epsilon)
+        spent = epsilon_of(releases, math.exp(log_noise), delta, spacing)
+        return math.log(max(spent, TINY) / epsilon)
 
     found = optimize.brentq(excess, math.log(low), math.log(high), xtol=CLOSE)
     noise = math.exp(min(found + 2 * CLOSE, math.log(high)))
