@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gobelin.core.arrow import floats, levels, true_places
+from gobelin.core import arrow
+from gobelin.core.arrow import floats, levels, true_places, wide
 
 COLUMNS = {
     "float64": pa.array([1.5, None, -2.0, 3.25, None, 0.0, 7.0, 8.0, 9.0, None]),
@@ -56,3 +57,30 @@ def test_true_places_are_those_of_python() -> None:
     for column in cut(COLUMNS["bool"]):
         wanted = [k for k, v in enumerate(column.to_pylist()) if v]
         assert true_places(column).tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "large"),
+    [
+        (pa.string(), pa.large_string()),
+        (pa.binary(), pa.large_binary()),
+        (pa.list_(pa.string()), pa.large_list(pa.large_string())),
+        (pa.list_(pa.binary()), pa.large_list(pa.large_binary())),
+        (pa.float64(), pa.float64()),
+        (pa.large_string(), pa.large_string()),
+    ],
+)
+def test_cells_of_more_bytes_than_one_array_holds_get_wide_offsets(
+    kind: pa.DataType, large: pa.DataType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two gigabytes, and here of fewer, Arrow takes no rows: it joins the chunks first."""
+    cell = [["x" * 40, None]] if pa.types.is_list(kind) else ["x" * 40]
+    values = [1.0, None] * 30 if kind == pa.float64() else [*cell, None] * 30
+    column = pa.chunked_array([pa.array(values, kind)] * 2)
+    assert wide(column).type == kind
+    monkeypatch.setattr(arrow, "MOST_BYTES", 1000)
+    found = wide(column)
+    assert found.type == large and found.to_pylist() == column.to_pylist()
+    assert found.take(arrow.whole_numbers([0, 100])).to_pylist() == [
+        column[k].as_py() for k in (0, 100)
+    ]

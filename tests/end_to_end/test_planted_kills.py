@@ -21,6 +21,7 @@ from presets import SETS
 
 from gobelin import Workbench
 from gobelin.core import config
+from gobelin.core.files import read_json
 from gobelin.data.samples.shapes import Shapes
 from gobelin.embedding.index_rows import VECTOR
 from gobelin.quality.probes import IndependentEncoder
@@ -158,3 +159,35 @@ def test_a_killed_change_of_the_index_is_made_once(
     assert len(found) == len(ids) + 1 and ids[0] not in found  # all of the change, or nothing
     assert index("killed") and rows_of(tmp_path / "killed") == rows_of(tmp_path / "alone") == found
     assert not list(tmp_path.rglob(".writing-*")) and not list(tmp_path.rglob("change.json"))
+
+
+@pytest.mark.parametrize("points", [[1], [3, 2], [9, 20], [4, 8, 14, 30]])
+def test_a_killed_forget_goes_on_where_it_stopped(
+    points: list[int], fitted: Path, tmp_path: Path, server: ForkServerContext
+) -> None:
+    """Before its plan is written, while stages are removed, after the group's name is gone, and
+    while what rests on it is fitted again: a training row, with the generator that saw it."""
+    header, *rows = (fitted / "data" / "records.csv").read_text(encoding="utf-8").splitlines()
+    parts = read_json(fitted / "run" / "parts.json")["parts"]
+    row, name = next((r, n) for r in rows if parts[n := r.split(",")[0].strip('"')] == "train")
+    fewer = fitted / "data" / "fewer.csv"  # beside the images
+    kept = [other for other in rows if other != row]
+    fewer.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+
+    def command(run: Path) -> list[str]:
+        words = ["--group", name, "--data", str(fewer)]
+        return ["forget", str(run), *words]
+
+    assert chain(server, fitted / "run", tmp_path, command, points) == len(points)
+    alone, killed = (made(tmp_path / name) for name in ("alone", "killed"))
+    assert set(alone) == set(killed) and alone == killed
+    assert any(name.startswith("generators/") for name in killed)
+
+
+def made(run: Path) -> dict[str, object]:
+    """{file: content} of what `forget` makes again, but for the times in the records of stages."""
+    return {
+        name: (read_json(run / name)["key"] if name.endswith("stage.json") else content)
+        for name, content in files(run).items()
+        if not name.startswith(("cache/", "index/", "images/")) and name != ".lock"
+    }

@@ -367,6 +367,33 @@ def test_a_signed_image_tells_no_cell_and_no_name_of_a_file(
     assert b"0.61803" in plain and b"zyxquartz" in plain
 
 
+@pytest.mark.parametrize("asked", [["--text", "FILE"], ["--row", "side=FILE"], ["--label", "FILE"]])
+def test_only_an_image_that_was_given_as_one_is_an_ingredient(
+    asked: list[str], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may have the name of a text, a number or a class: it is none of the image's sources,
+    and what is in it doesn't matter. One that is given with --image is."""
+    pytest.importorskip("c2pa", reason="pip install 'gobelin[c2pa]'")
+    monkeypatch.chdir(tmp_path)
+    main(["keys", "new", "k"])
+    signed = ["--sign", "k/key.pem", "--chain", "k/chain.pem", "-n", "1"]
+    flag, value = asked
+    name = {"--text": "circle", "--row": "20", "--label": "circle"}[flag]
+    words, made = [flag, value.replace("FILE", name)], {}
+    for color in ("", "red", "blue"):
+        if color:
+            Image.new("RGB", (16, 16), color).save(f"{tmp_path / name}", "PNG")
+            Image.new("RGB", (16, 16), color).save(f"{tmp_path / words[1]}", "PNG")
+        main(["generate", str(run), *words, *signed, "--out", f"made{color}"])
+        (file,) = (tmp_path / f"made{color}").iterdir()
+        assert b"ingredient" not in file.read_bytes()
+        made[color] = file.name
+    assert len(set(made.values())) == 1
+    main(["generate", str(run), *words, "--image", name, *signed, "--out", "from"])
+    (file,) = (tmp_path / "from").iterdir()
+    assert b"ingredient" in file.read_bytes() and file.name not in made.values()
+
+
 def test_show_and_list_name_everything(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", str(run)])
     assert "verbs/augment" in capsys.readouterr().out

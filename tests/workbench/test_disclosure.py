@@ -23,10 +23,13 @@ from scipy.special import ndtr
 
 from gobelin import Workbench, from_pretrained
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.stages import tree_hash
 from gobelin.data.dates import days
 from gobelin.data.images import png_bytes
 from gobelin.interfaces.cli import main
 from gobelin.networks.ngrams import shares
+from gobelin.prediction.heads.members import LEAVES_OF_GROUPS
 from gobelin.workbench.disclosure import ALL_KEPT, PROMISES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -266,6 +269,61 @@ def test_a_folder_of_before_opens_with_one_warning_and_is_not_saved_anew(
     with pytest.raises(GobelinError, match="stored training rows in it. Fit anew"):
         Workbench.open(GOLDEN / "run_folder").save_pretrained(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("head", ["boosted", "forest", "linear", "classes", "all rows"])
+def test_trees_of_a_number_that_an_earlier_version_grew_are_told_and_not_saved(
+    head: str, source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder of an earlier version lacks the mark. It is told only where it matters: leaves of
+    classes are shares, a linear head has none, and with `data.least_groups` 1 nothing is hidden."""
+    trees = head if head in ("boosted", "forest", "linear") else "boosted"
+    member = [{"head": trees, "trees": 5}]
+    settings = {
+        **SETTINGS,
+        "fusion": {"name": "pool", "settings": {"members": member}},
+        "data": {"least_groups": 1 if head == "all rows" else K},
+    }
+    target = "label" if head == "classes" else "salary"
+    made = Workbench(source, target, tmp_path / "run", settings)
+    made.fit()
+    out = made.save_pretrained(tmp_path / "out")
+    for stage in ("model", "delivered"):
+        forget_mark(tmp_path / "run" / stage)
+    forget_mark(out / "model")
+    remark(out)
+    told = head in ("boosted", "forest")
+    with caplog.at_level(logging.WARNING):
+        caplog.clear()
+        from_pretrained(out)
+        said = [r.getMessage() for r in caplog.records if "earlier version" in r.getMessage()]
+    assert len(said) == told
+    again = Workbench.open(tmp_path / "run")
+    if not told:
+        again.save_pretrained(tmp_path / "again")
+        return
+    with pytest.raises(GobelinError, match="a leaf of them can be the number of one row. Fit anew"):
+        again.save_pretrained(tmp_path / "again")
+
+
+def forget_mark(stage: Path) -> None:
+    """The stage as an earlier version wrote it."""
+    if (stage / "config.json").is_file():
+        config = read_json(stage / "config.json")
+        assert config.pop(LEAVES_OF_GROUPS) is True
+        write_json(stage / "config.json", config)
+        record = read_json(stage / "stage.json")
+        write_json(stage / "stage.json", record | {"hash": tree_hash(stage)})
+
+
+def remark(saved: Path) -> None:
+    """The manifest of changed files."""
+    manifest = read_json(saved / "manifest.json")
+    for name in ("model/config.json", "model/stage.json"):
+        file = saved / name
+        listed = {"sha256": file_hash(file), "bytes": file.stat().st_size}
+        manifest["files"][name] = listed
+    write_json(saved / "manifest.json", manifest)
 
 
 def test_check_prints_what_was_too_rare(

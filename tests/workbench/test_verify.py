@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -88,13 +89,18 @@ def test_the_command_ends_with_the_code_of_the_worst(
     trust = ["--trust", str(place / "keys" / "authority.pem")]
     main(["verify", str(place / "images" / "made.png"), *trust])
     assert MADE in capsys.readouterr().out
-    for name, code in (("tampered", 4), ("stripped", 5), ("unknown", 3), ("marked", 6)):
+    for name, code in (
+        ("tampered", 4),
+        ("stripped", 5),
+        ("unknown", 3),
+        ("marked", 6),
+        ("unreadable", 7),
+    ):
         with pytest.raises(SystemExit, match=f"^{code}$"):
             main(["verify", str(place / "images" / f"{name}.png"), *trust, "--json"])
         (line,) = capsys.readouterr().out.splitlines()
         assert json.loads(line)["verdict"] == VERDICTS[f"{name}.png"][0]
     for words, said in (
-        ([str(place / "images" / "unreadable.png")], "is no image. Give an image file."),
         ([str(place / "nowhere")], "there is no such file or folder"),
         ([str(place / "keys")], "holds no image to verify"),
         ([str(place / "images"), "--trust", str(place / "images" / "notes.txt")], "found no PEM"),
@@ -102,6 +108,28 @@ def test_the_command_ends_with_the_code_of_the_worst(
         with pytest.raises(SystemExit, match="^2$"):
             main(["verify", *words])
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda png: png[: len(png) // 2],
+        lambda png: png[:40],
+        lambda png: b"",
+        lambda png: png[:12] + b"X" + png[13:],
+        lambda png: bytes(reversed(png)),
+    ],
+)
+def test_one_damaged_file_gets_a_verdict_as_it_does_among_others(
+    place: Path, tmp_path: Path, damaged: Callable[[bytes], bytes]
+) -> None:
+    """Alone it was once an error of the command line: code 2, as for a file that isn't there."""
+    made = damaged((place / "images" / "made.png").read_bytes())
+    (tmp_path / "one.png").write_bytes(made)
+    ((alone,), (among,)) = (verify(tmp_path / "one.png"), verify(tmp_path))
+    assert alone == among and exit_code([alone]) in (4, 7)
+    with pytest.raises(SystemExit, match=f"^{exit_code([among])}$"):
+        main(["verify", str(tmp_path / "one.png")])
 
 
 def test_generated_images_in_an_exported_table_are_verified(place: Path, tmp_path: Path) -> None:

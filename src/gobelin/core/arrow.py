@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 MOST_BYTES = 2**31 - 1  # of all texts of one array, whose offsets are int32
 
+WIDE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+
 
 def texts(values: Sequence[str | None]) -> pa.Array:
     """A string array of N texts, None for a missing one. Raises UnicodeEncodeError for half a
@@ -27,6 +29,18 @@ def texts(values: Sequence[str | None]) -> pa.Array:
     offsets, data, present = map(pa.py_buffer, (ends.astype(np.int32), b"".join(cells), there))
     missing = sum(v is None for v in values)
     return pa.StringArray.from_buffers(len(values), offsets, data, present, missing)
+
+
+def wide(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of texts or bytes whose rows can be joined in one array: where they have more bytes
+    than its offsets reach, the type with offsets of int64. Arrow raises where it takes rows of the
+    other, and joins its chunks on the way. Lists of texts or bytes too; other columns as they are.
+    """
+    kind = column.type
+    inside = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
+    if inside not in WIDE or column.nbytes <= MOST_BYTES:
+        return column
+    return column.cast(WIDE[inside] if inside is kind else pa.large_list(WIDE[inside]))
 
 
 def whole_numbers(values: Sequence[int] | np.ndarray) -> pa.Array:

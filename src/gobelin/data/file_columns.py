@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gobelin.core.arrow import whole_numbers
+from gobelin.core.arrow import whole_numbers, wide
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
@@ -45,8 +45,8 @@ def as_files(table: pa.Table, folder: Path, root: Path) -> pa.Table:
     """
     for k, name in enumerate(table.column_names):
         original = table[name]
-        column = _unpacked(_as_text(original))
-        if column is original and _names_several(column, root):
+        column = wide(_unpacked(_as_text(given := wide(original))))
+        if column is given and _names_several(column, root):
             LOG.warning("column %r: several paths in one text are read as a list.", name)
             column = _array([v and several(v) for v in column.to_pylist()])
         change = _change(column, folder, root)
@@ -55,7 +55,7 @@ def as_files(table: pa.Table, folder: Path, root: Path) -> pa.Table:
         if change:
             column = _array([_changed(v, change) for v in column.to_pylist()])
         if column is not original:
-            table = table.set_column(k, name, column)
+            table = table.set_column(k, name, wide(column))
     return table
 
 

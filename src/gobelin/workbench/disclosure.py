@@ -3,7 +3,8 @@
 `PROMISES` is the one list of it: the model card prints the sentences, and
 `tests/workbench/test_disclosure.py` has one test for each of their names. An encoder's stage says
 in kept.json by how many groups its values are held. A run that an earlier version began has none:
-it opens with a warning, and can't be saved.
+it opens with a warning, and can't be saved. The same holds for trees of a number whose leaves an
+earlier version grew.
 
 What this cannot show: what the weights of a trained network have memorised.
 """
@@ -16,8 +17,10 @@ from pathlib import Path
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json, write_json
 from gobelin.core.stages import RunFolder
+from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, TREES
 
 KEPT = "kept.json"  # in the stage of every encoder
+LEAVES = "an earlier version grew its trees, and a leaf of them can be the number of one row"
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 # {name: sentence}. {k} is `data.least_groups`.
@@ -55,8 +58,26 @@ def least_groups(run: RunFolder) -> int | None:
     return min((int(read_json(mark)["least_groups"]) for mark in marks), default=1)
 
 
+def single_leaves(run: RunFolder) -> bool:
+    """Whether a leaf of a tree may be the answer of one row: a predictor of a number has trees that
+    an earlier version grew."""
+    for path in run.folder.glob("*/model.json"):
+        if not (beside := path.with_name("config.json")).is_file():
+            continue
+        model, config = read_json(path), read_json(beside)
+        settings = config.get("settings") if isinstance(config, dict) else None
+        heads = settings.get("members") if isinstance(settings, dict) else None
+        trees = [m for m in heads or () if isinstance(m, dict) and m.get("head") in TREES]
+        number = isinstance(model, dict) and model.get("kind") == "number"
+        if number and trees and not config.get(LEAVES_OF_GROUPS):
+            return least_groups(run) != 1
+    return False
+
+
 def warn(run: RunFolder) -> None:
     """One line where the folder holds training rows."""
+    if single_leaves(run):
+        LOG.warning("%s: %s. Fit anew in another run folder and save that.", run.folder, LEAVES)
     if least_groups(run) is None:
         LOG.warning(
             "%s: an earlier version made it and stored training rows in it, as landmarks of the"
@@ -73,6 +94,8 @@ def refuse(run: RunFolder) -> None:
             f"{run.folder}: an earlier version fitted it and stored training rows in it. Fit anew"
             " in another --run and save that."
         )
+    if single_leaves(run):
+        raise GobelinError(f"{run.folder}: {LEAVES}. Fit anew in another --run and save that.")
 
 
 def mark(stage: Path, least: int | None) -> None:

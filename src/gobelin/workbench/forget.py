@@ -16,7 +16,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ import numpy as np
 from gobelin.core.arguments import typed
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.core.progress import Progress, silent
 from gobelin.core.stages import LOCK, RunFolder
 from gobelin.data.dataset import Dataset
@@ -45,7 +45,8 @@ from gobelin.workbench.run.settings import MARK, Chosen, Settings, record
 
 # What is kept beside the stages that stay; `data` is the dataset of a demo.
 KEPT = ("settings.json", MARK, "schema.json", "environment.json", parts.RECORD, lineage.RECORD)
-KEPT_TOO = ("ledger.jsonl", LOCK, "data")
+PLAN = "forgetting.json"  # of a command that has not ended
+KEPT_TOO = ("ledger.jsonl", LOCK, PLAN, "data")
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -61,44 +62,90 @@ def forget(
     group: its name; without a group column the id of a row. data: the data without the group; None
     = where they were. Findings: how many rows were forgotten, what was made again, what stayed.
     Raises GobelinError for a group that the run doesn't know, and for data that still hold it or
-    lack another one. A command that was killed is simply run again.
+    lack another one. A command that was killed is simply run again, and goes on where it stopped.
     """
     chain = opened(run, progress, None)
-    before = _record_of(chain.folder, group)
+    folder, plan = chain.folder, _Plan.stored(chain.folder, group)
+    before = _record_of(folder, group, plan)
     after = _without(chain, before, group)
-    settings, given = _settings(chain.settings, data)
-    whole = read(settings.data.path, settings.data.root or None) if given is None else given
-    rows = _rows(settings, whole, after, group)
-    old = _kept(chain)
-    part, alike = before.part_of[group], _alike(chain, old, rows, group)
-    stages = [
-        path.parent.relative_to(chain.folder.folder).as_posix()
-        for path in sorted(chain.folder.folder.rglob("stage.json"))
-    ]
-    stay = lineage.staying(stages, part) if alike else []
-    ids = None if old is None else _ids(old, group)
-    trained = any(s.startswith("generators/") for s in stages)
-    with chain.folder.alone():
-        told = _exports(chain.folder, ids)
-        _remove(chain.folder, stay)
-        _forget_lineage(chain.folder, group, ids)
-        settings = _begun(settings, rows, "fusions" in stages)
-        record(chain.folder.folder, settings)
-        write_json(chain.folder.folder / "schema.json", schema.described(rows.schema))
-        data_files.write(chain.folder.folder, rows.dataset, rows.schema, chain.data.runtime.threads)
-        fitted = Run.of(chain.folder, settings, progress, given)
-        _rekey(fitted, stay)
-        after.save(chain.folder.folder / parts.RECORD)  # last: until then it can be run again
+    new, given = _settings(chain.settings, data)
+    whole = read(new.data.path, new.data.root or None) if given is None else given
+    rows = _rows(new, whole, after, group)
+    if plan is None:
+        plan = _begin(chain, rows, group, before.part_of[group])
+    settings = chain.settings  # those of a command that was killed while it fitted
+    if group in before.part_of:
+        with folder.alone():
+            _remove(folder, plan.stay)
+            settings = _begun(new, rows, plan.fusion)
+            record(folder.folder, settings)
+            write_json(folder.folder / "schema.json", schema.described(rows.schema))
+            data_files.write(folder.folder, rows.dataset, rows.schema, chain.data.runtime.threads)
+            _rekey(Run.of(folder, settings, progress, given), plan.stay)
+            after.save(folder.folder / parts.RECORD)  # last: until then all of this is done again
     bench = Workbench.__new__(Workbench)
-    bench.run = fitted
-    bench.fit(generator=trained)
-    again = [s for s in stages if s not in stay and chain.folder.has(s)]
-    gone = [s for s in stages if not chain.folder.has(s)]
-    return [_finding(part, len(ids or ()), again, stay, gone), *told]
+    bench.run = Run.of(folder, settings, progress, given)
+    bench.fit(generator=any(s.startswith("generators/") for s in plan.stages))
+    (folder.folder / PLAN).unlink()
+    return [_finding(plan, folder), *(_told(note) for note in plan.told)]
 
 
-def _record_of(folder: RunFolder, group: str) -> RecordedParts:
-    """The recorded parts of a run that knows the group."""
+@dataclass(frozen=True)
+class _Plan:
+    """What `forget` has decided, kept beside the run until it has ended: what it is about to remove
+    can't be looked at again. It holds no cell and no name of the group, only a hash of its name.
+    """
+
+    group: str  # its hash
+    part: str
+    rows: int  # of the group; 0 where nobody knows them
+    stages: list[str]  # all that the run had
+    stay: list[str]  # of these, those that hold nothing of the group
+    fusion: str  # that has to be chosen again; '' where the fusion was named
+    told: list[str]  # about exports
+
+    @staticmethod
+    def stored(folder: RunFolder, group: str) -> _Plan | None:
+        """The plan of a command that was killed. Raises GobelinError for that of another group."""
+        path = folder.folder / PLAN
+        if not path.is_file():
+            return None
+        try:
+            plan = _Plan(**read_json(path))
+        except TypeError as error:
+            raise GobelinError(
+                f"{path}: is damaged. Fit the run again without the group."
+            ) from error
+        if plan.group != fingerprint(group):
+            raise GobelinError(
+                f"--group {group}: a command that forgets another group was stopped in"
+                f" {folder.folder}. Run that one again first."
+            )
+        return plan
+
+
+def _begin(chain: Run, rows: Rows, group: str, part: str) -> _Plan:
+    """Look at all that the group is in, take it out of exports and the lineage, and write down what
+    is to be done with the rest."""
+    folder, old = chain.folder, _kept(chain)
+    alike = _alike(chain, old, rows, group)
+    ids = None if old is None else _ids(old, group)
+    found = sorted(folder.folder.rglob("stage.json"))
+    stages = [path.parent.relative_to(folder.folder).as_posix() for path in found]
+    stay = list(lineage.staying(stages, part)) if alike else []
+    fusion = ""
+    if "fusions" in stages:
+        fusion = AUTO if chain.settings.fusion.name == POOL else BEST_OF_ALL
+    with folder.alone():
+        told = _exports(folder, ids)
+        plan = _Plan(fingerprint(group), part, len(ids or ()), stages, stay, fusion, told)
+        write_json(folder.folder / PLAN, asdict(plan))
+        _forget_lineage(folder, group, ids)
+    return plan
+
+
+def _record_of(folder: RunFolder, group: str, plan: _Plan | None) -> RecordedParts:
+    """The recorded parts of a run that knows the group, or that knew it when the plan was made."""
     if folder.saved:
         raise GobelinError(
             f"{folder.folder}: is a saved run, which can't be fitted. Forget the group in the run"
@@ -109,7 +156,7 @@ def _record_of(folder: RunFolder, group: str) -> RecordedParts:
         raise GobelinError(
             f"{folder.folder}: was made before parts were recorded. Fit it again without the group."
         )
-    if group not in found.part_of:
+    if group not in found.part_of and plan is None:
         raise GobelinError(
             f"--group {group}: {folder.folder} has no such group.{nearest(group, found.part_of)}"
         )
@@ -240,9 +287,9 @@ def _remove_below(folder: Path, place: str, kept: set[str]) -> None:
             path.unlink()
 
 
-def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[Finding]:
-    """Remove exported training sets with a row of the group, or an image made from one. Those that
-    were changed are told, and so are folders of the user with images by weights that saw it."""
+def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[str]:
+    """Remove exported training sets with a row of the group, or an image made from one. What is
+    told of each; one that was changed is told and not removed."""
     content, found = lineage.stored(folder), []
     made = {
         one["id"]
@@ -259,8 +306,12 @@ def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[Finding]:
             note = f"{file}: held it, and was removed. Export again after gobelin augment"
         else:
             note = f"{file}: was changed since it was exported. Remove it yourself"
-        found.append(Finding(name="export_forgotten", note=note, source="forget"))
+        found.append(note)
     return found
+
+
+def _told(note: str) -> Finding:
+    return Finding(name="export_forgotten", note=note, source="forget")
 
 
 def _forget_lineage(folder: RunFolder, group: str, ids: frozenset[str] | None) -> None:
@@ -283,12 +334,11 @@ def _forget_lineage(folder: RunFolder, group: str, ids: frozenset[str] | None) -
     write_json(folder.folder / lineage.RECORD, content)
 
 
-def _begun(settings: Settings, rows: Rows, choose: bool) -> Settings:
-    """The settings of the run with the new data. choose: the fusion is chosen again."""
+def _begun(settings: Settings, rows: Rows, fusion: str) -> Settings:
+    """The settings of the run with the new data. fusion: chosen again; '' = it stays."""
     data = replace(settings.data, fingerprint=rows.dataset.fingerprint, parts=rows.parts_key)
-    if choose:
-        name = AUTO if settings.fusion.name == POOL else BEST_OF_ALL
-        settings = replace(settings, fusion=Chosen(name=name))
+    if fusion:
+        settings = replace(settings, fusion=Chosen(name=fusion))
     return replace(settings, data=data)
 
 
@@ -301,14 +351,14 @@ def _rekey(run: Run, stay: Sequence[str]) -> None:
             write_json(path, read_json(path) | {"key": keys[stage]})
 
 
-def _finding(
-    part: str, rows: int, again: Sequence[str], stay: Sequence[str], gone: Sequence[str]
-) -> Finding:
-    lists = (("made again", again), ("stayed", stay), ("removed, run its verb again", gone))
+def _finding(plan: _Plan, folder: RunFolder) -> Finding:
+    again = [s for s in plan.stages if s not in plan.stay and folder.has(s)]
+    gone = [s for s in plan.stages if not folder.has(s)]
+    lists = (("made again", again), ("stayed", plan.stay), ("removed, run its verb again", gone))
     said = [f"{what}: {', '.join(stages)}" for what, stages in lists if stages]
     return Finding(
         name="forgotten_rows",
-        value=float(rows) if rows else None,
-        note="; ".join([f"they were in the part {part}", *said]),
+        value=float(plan.rows) if plan.rows else None,
+        note="; ".join([f"they were in the part {plan.part}", *said]),
         source="forget",
     )

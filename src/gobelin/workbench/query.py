@@ -89,6 +89,14 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     return named[0], build_encoder(named[0].encoder, choices), text
 
 
+def kind_of(data: RunData, key: str, text: str) -> str:
+    """The kind of the field that a part of a query means; '' of a prompt that no field reads."""
+    try:
+        return _meant(data, key, text)[0].kind
+    except GobelinError:
+        return ""
+
+
 def _usual(data: RunData, key: str) -> str:
     """The flag that another name of it means, where no field or column has this name."""
     names = {name for f in data.schema.fields for name in (f.name, *f.columns)}

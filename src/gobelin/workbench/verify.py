@@ -61,8 +61,6 @@ def verify(path: str | Path, trust: str | Path | None = None) -> list[Finding]:
             f"{path}: holds no image to verify. Give an image, a folder with images, or a training"
             " set with generated rows."
         )
-    if len(findings) == 1 and findings[0].verdict == UNREADABLE and path.is_file():
-        raise GobelinError(f"{path}: {findings[0].note}. Give an image file.")
     return findings
 
 

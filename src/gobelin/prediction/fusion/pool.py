@@ -26,7 +26,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import Linear
-from gobelin.prediction.heads.members import LINEAR, Fitted, Inputs, Member
+from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, LINEAR, Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import (
     NeuralPredictor,
     Projection,
@@ -238,7 +238,7 @@ class PoolPredictor:
             "space": self.space,
         }
         several = {"several": True} if self.fitted[0].several else {}
-        write_json(folder / "config.json", config | several)
+        write_json(folder / "config.json", config | several | {LEAVES_OF_GROUPS: True})
         save_arrays(folder / "weights.safetensors", self._arrays())
         for k, one in enumerate(self.fitted):
             if isinstance(one.head, NeuralPredictor):

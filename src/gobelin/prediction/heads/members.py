@@ -29,6 +29,8 @@ NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
 OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
 LINEAR = ("linear", "ordered")  # heads that are given components, with zeros for an absent field
+TREES = ("boosted", "forest")  # heads that are trees
+LEAVES_OF_GROUPS = "leaves of groups"  # in a saved pool: no leaf of a number is of a single row
 SMALLEST = 1e-6  # probability of a class that a head gives at least
 
 

@@ -24,7 +24,7 @@ from gobelin.generation.conditions import from_query
 from gobelin.generation.generators import Condition, Controls
 from gobelin.generation.image_rows import mask_image, source_image
 from gobelin.generation.sampling import Generation
-from gobelin.workbench.query import label_index, query_cells
+from gobelin.workbench.query import kind_of, label_index, query_cells
 from gobelin.workbench.run import lineage
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
@@ -32,6 +32,7 @@ from gobelin.workbench.run.generator import Trained
 
 VARIATION_STRENGTH = 0.6  # default strength for variations of a source image
 SHOWN_LETTERS = 32  # of a condition, in the name of a file
+FILES = ("image", "audio", "series")  # kinds whose cells may name a file
 TOLD = ("label", "text", "strength", "nothing")  # of a condition, in a signed image
 CHUNK = 1024  # images whose conditions are in memory at once
 
@@ -108,7 +109,7 @@ def generate(
     condition = condition_of(run, trained, label, query, start, 1)
     controls = start.controls(run.settings.generator)
     files = [file_hash(f) for f in (start.source, start.mask) if f]
-    files += filter(None, map(_file_hash, query.values()))
+    files += filter(None, map(_file_hash, _of_kinds(run, query, FILES)))
     named = {"label": label} if label is not None else {}
     described = {**query, **named, **start.described(controls)} or {"nothing": ""}
     weights = trained.sampler.fingerprint()
@@ -125,7 +126,7 @@ def generate(
                 f"--sign: signs PNG images, the run makes {medium.plural}. Leave it out; each file"
                 " bears the mark of generated data."
             )
-        marked = partial(signer.png, sources=_inputs(start, query))
+        marked = partial(signer.png, sources=_inputs(run, start, query))
         described = {k: v if k in TOLD else "given" for k, v in described.items()}
     names = write_images(
         trained,
@@ -165,10 +166,16 @@ def trained_generator(run: Run, verb: str) -> Trained:
     return run.generator.sampler(0)
 
 
-def _inputs(start: Start, query: Mapping[str, str]) -> list[bytes]:
+def _of_kinds(run: Run, query: Mapping[str, str], kinds: Sequence[str]) -> list[str]:
+    """The parts of a query that are cells of these kinds. A text or a category is none of a file,
+    even where a file has its name."""
+    return [text for key, text in query.items() if kind_of(run.data, key, text) in kinds]
+
+
+def _inputs(run: Run, start: Start, query: Mapping[str, str]) -> list[bytes]:
     """The image files that images are made from: the source, and those of the query."""
     found = []
-    for place in (*filter(None, [start.source]), *map(Path, query.values())):
+    for place in (*filter(None, [start.source]), *map(Path, _of_kinds(run, query, FILES[:1]))):
         try:
             data = file_bytes(place)
             with opened(data):
