@@ -28,7 +28,7 @@ import pyarrow.csv as pa_csv
 from PIL import Image
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.data import tissue
 from gobelin.data.tissue import TISSUES
