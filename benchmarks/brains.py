@@ -87,11 +87,12 @@ def main() -> None:
     sample = Medicine(nilearn=given.nilearn, size=given.size)
     brains = {brain: Slices.of(sample, brain) for brain in SPECIES}
     runtime = Runtime(given.seed, threads=given.threads).resolved()
+    how = Translate(width=given.width, batch=given.batch)
     for brain in given.held_out:
         one, two = (slices for name, slices in brains.items() if name != brain)
         fold = Fold(brain, one.joined(two), brains[brain])
         for direction in given.directions:
-            fold.run(direction, Translate(width=given.width, batch=given.batch), given.steps, runtime, given.sheet)
+            fold.run(direction, how, given.steps, runtime, given.sheet)
 
 
 @dataclass(frozen=True)

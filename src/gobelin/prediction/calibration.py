@@ -13,7 +13,8 @@ sets), or the sum of the probabilities down to the true class ('aps', Romano et 
 without the random part, so sets are larger). Of a number it is |residual|, with `local` divided by
 its local scale (Lei et al. 2018, sec. 5.2). A set may be empty: no class is likely enough. All rows
 count alike here, whatever `balance` says, so the level holds for rows as common as those of
-training. With `by_class` it holds in every class, however common.
+training. With `by_class` it holds in every class, however common. Of several labels a row, the set
+holds on average `level` of a row's labels (conformal risk control, Angelopoulos et al. 2022).
 
 Why by count: four planted classes, 300 complete training rows, and rows that show one field of
 three. With one bound, sets covered 46 % (concat), 68 % (voting) and 81 % (attention) where 90 % was
@@ -83,6 +84,9 @@ class Calibration:
     residual: tuple[float, ...] = ()  # by count; half widths of a number, in units of `scale`
     scale: tuple[tuple[float, float], ...] = ()  # points (value, local scale) of a curve
     threshold: tuple[float, ...] = ()  # C numbers; labels
+    # by count; labels. A label with a smaller 1 - p is among those that can't be ruled out.
+    cover: tuple[float, ...] = ()
+    refer: float = 0.0  # rows with a smaller confidence are referred to a person (`abstention`)
 
     def probabilities(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N, C], of scores [N, C]. counts: int [N], how many fields each row has."""
@@ -101,6 +105,12 @@ class Calibration:
     def prediction_sets(self, probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """bool [N, C]: the classes in the prediction set of each row."""
         return nonconformity(probabilities, self.sets) <= np.array(self.bound)[counts] + 1e-12
+
+    def covering(self, probabilities: np.ndarray, counts: np.ndarray) -> np.ndarray | None:
+        """bool [N, C]: the labels that can't be ruled out; None of a run of an earlier version."""
+        if not self.cover:
+            return None
+        return 1 - probabilities <= np.array(self.cover)[counts][:, None] + 1e-12
 
     def half_width(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N]: half the width of the interval about each predicted number."""
@@ -126,6 +136,8 @@ class Calibration:
             self,
             bound=tuple(tuple((1 - coarse_down(1 - np.array(b))).tolist()) for b in self.bound),
             residual=tuple(coarse_up(np.array(self.residual)).tolist()),
+            cover=tuple((1 - coarse_down(1 - np.array(self.cover))).tolist()),
+            refer=float(1 - coarse_down(1 - np.array(self.refer))) if self.refer else 0.0,
             threshold=tuple(coarse(np.array(self.threshold), 1 / 32).tolist())
             if chosen
             else self.threshold,
@@ -143,6 +155,7 @@ class Calibration:
             "bound": (fields + 1, classes),
             "threshold": (classes,),
             "mix": (classes,),
+            "cover": (fields + 1,),
         }
         for name, shape in shapes.items():
             values = np.array(getattr(self, name), float)
@@ -154,9 +167,8 @@ class Calibration:
             raise ValueError("calibration: a temperature is not above 0")
 
     def to_dict(self) -> dict[str, Any]:
-        """The values; without `mix` and `lean` where they change nothing, as before they were
-        known."""
-        usual = {"mix": (), "lean": 1.0}
+        """The values; without those that change nothing, as before they were known."""
+        usual = {"mix": (), "lean": 1.0, "cover": (), "refer": 0.0}
         return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
     @staticmethod
@@ -245,6 +257,22 @@ def quantile(values: np.ndarray, level: float, most: float, spare: int = 0) -> f
     return float(np.sort(values)[min(place + spare, len(values)) - 1])
 
 
+def false_negative_bound(probabilities: np.ndarray, answers: np.ndarray, level: float) -> float:
+    """The smallest bound b with which the labels of 1 - p <= b hold on average `level` of the
+    labels of a new row: n / (n + 1) R(b) + 1 / (n + 1) <= 1 - level, with R the mean share of a
+    row's labels that are missed (conformal risk control, Angelopoulos et al. 2022, equation 4). 1
+    where n rows are too few. probabilities: [n, C]. answers: 0 or 1 [n, C]."""
+    row, label = np.nonzero(answers == 1)
+    most = (1 - level) * (len(answers) + 1) - 1 + 1e-9  # n R(b) at most
+    if most < 0 or not len(row):
+        return 1.0
+    odd = 1 - probabilities[row, label]
+    order = np.argsort(-odd, kind="stable")
+    missed = (1 / (answers == 1).sum(1)[row])[order].cumsum()
+    allowed = int(np.searchsorted(missed, most, side="right"))  # the oddest ones may be missed
+    return float(odd[order[min(allowed, len(order) - 1)]])
+
+
 def _of_count(
     scores: np.ndarray,
     answers: np.ndarray,
@@ -259,7 +287,9 @@ def _of_count(
         return {"residual": quantile(residuals, settings.level, np.inf)}
     if settings.kind == "labels":
         pairs = [platt(scores[:, c], answers[:, c], share) for c in range(scores.shape[1])]
-        return {"slope": tuple(a for a, _ in pairs), "shift": tuple(b for _, b in pairs)}
+        slope, shift = np.array(pairs).T
+        cover = false_negative_bound(special.expit(scores * slope + shift), answers, settings.level)
+        return {"slope": tuple(slope.tolist()), "shift": tuple(shift.tolist()), "cover": cover}
     t = temperature(scores, answers, share)
     by_class = nonconformity(softmax(scores / t, axis=1), settings.sets)  # [n, C]
     true_class = by_class[np.arange(len(answers)), answers]  # [n]

@@ -71,6 +71,11 @@ class Predict:
     local: bool = setting(
         default=False, description="Whether a number's interval is wider where errors are larger."
     )
+    max_error: Annotated[float, setting(ge=0, le=1)] | None = setting(
+        default=None,
+        description="Largest mean error of answered rows; the others are referred. Empty: all"
+        " answered.",
+    )
     threshold: Annotated[float, setting(ge=0, le=1)] | None = setting(
         default=None,
         description="Probability from which a label holds, 0 for the best F1. Default: 0.5, or of"
@@ -96,6 +101,8 @@ def key_of(settings: Predict) -> dict[str, object]:
     values = {name: value for name, value in resolved(settings).items() if name != "preset"}
     if settings.metric == scoring.AUTO:
         del values["metric"]
+    if settings.max_error is None:  # as before there was one
+        del values["max_error"]
     return values | {"balance": settings.balanced, "threshold": settings.held_from}
 
 

@@ -20,7 +20,7 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals, scores
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import scoring
+from gobelin.prediction import abstention, scoring
 from gobelin.prediction.cross_fit import balanced
 from gobelin.prediction.predictor import Model, Predictions
 
@@ -65,6 +65,12 @@ def evaluate(
     findings += _by_subset(model, embeddings, target, groups)
     if target.kind != "number":
         findings += _calibration(model, predictions, target, groups)
+        findings.append(abstention.finding(predictions.answers, target, groups))
+    if predictions.refer is not None and target.kind != "number":
+        refer, most = predictions.refer, model.settings.max_error or 0.0
+        findings += abstention.referral(predictions.answers, target, refer, most, groups)
+    if target.kind == "labels" and predictions.cover is not None:
+        findings += _label_coverage(model, predictions.cover, target, groups)
     if target.kind != "labels" and predictions.sets is not None:
         findings += _coverage(model, predictions, target, groups)
     return [main, *(f for f in findings if f.scope or f.name != main.name)], predictions
@@ -253,6 +259,25 @@ def _coverage(
             )
         )
     return findings
+
+
+def _label_coverage(
+    model: Model, cover: np.ndarray, target: Target, groups: Sequence[str]
+) -> list[Finding]:
+    """How many of a row's labels are among those that can't be ruled out, and how many these are.
+    cover: bool [N, C]."""
+    held = target.values == 1
+    inside = np.where(held.any(1), (held & cover).sum(1) / np.maximum(held.sum(1), 1), 1.0)
+    note = f"mean share of a row's labels; {100 * model.settings.level:g} % was promised"
+    size = f"of {len(target.classes)} labels, of which a row has {held.sum(1).mean():.2f}"
+    return [
+        intervals.proportion(inside, groups).finding(
+            "set_coverage", unit="share", note=note, source="evaluate"
+        ),
+        intervals.mean(cover.sum(1), groups).finding(
+            "set_size", better="lower", note=size, source="evaluate"
+        ),
+    ]
 
 
 def _calibration(

@@ -26,7 +26,7 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.data.coarse import rows_of_groups
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import scoring
+from gobelin.prediction import abstention, scoring
 from gobelin.prediction.calibration import (
     Calibration,
     CalibrationSettings,
@@ -59,6 +59,8 @@ class Predictions:
     # `probabilities`
     weighed: np.ndarray | None = None
     metric: scoring.Name = "auto"  # what the class is chosen for
+    cover: np.ndarray | None = None  # bool [N, C]: the labels that can't be ruled out
+    refer: np.ndarray | None = None  # bool [N]: left to a person; None without `predict.max_error`
 
     def __repr__(self) -> str:
         return f"Predictions({len(self.ids)} rows; to_frame() shows them)"
@@ -109,18 +111,26 @@ class Predictions:
                     f"p_{c}": round(float(p), 6)
                     for c, p in zip(self.classes, self.probabilities[k], strict=True)
                 }
-                if self.kind != "labels" and self.sets is not None:
-                    row["set"] = "|".join(compress(self.classes, self.sets[k]))
+                likely = self.cover if self.kind == "labels" else self.sets
+                if likely is not None:
+                    row["set"] = "|".join(compress(self.classes, likely[k]))
             else:
                 row |= {
                     "prediction": float(self.values[k]),
                     "low": float(self.low[k]),
                     "high": float(self.high[k]),
                 }
+            if self.refer is not None:
+                row["refer"] = bool(self.refer[k])
             row["present"] = " ".join(compress(self.fields, self.present[k]))
             called = "id" if self.id_column in row else self.id_column
             out.append({called: name, **row})
         return out
+
+    def referred(self, least: float) -> Predictions:
+        """The same, with the rows of a confidence below `least` referred to a person."""
+        sure = abstention.confidence(self.kind, self.answers)
+        return replace(self, refer=sure < least - 1e-12)
 
     def _held(self) -> np.ndarray:
         """bool [N, C]: the labels above their thresholds."""
@@ -179,7 +189,7 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
         return replace(calibration, lean=lean).deciding(crossed.scores, counts)
 
     lean = scoring.best_lean(settings.metric, target.rows(crossed.rows), decided)
-    return Model(
+    model = Model(
         name,
         crossed.predictor,
         target.name,
@@ -190,6 +200,9 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
         crossed.decay,
         training.embeddings.fields,
     )
+    if settings.max_error is None or target.kind == "number":
+        return model
+    return model.referring(crossed, counts, training)
 
 
 def own_mix(training: Training) -> tuple[float, ...]:
@@ -265,7 +278,7 @@ class Model:
             sets = self.calibration.prediction_sets(p, counts)
         none = np.zeros(0)
         weighed = self.calibration.deciding(scores, counts)
-        return Predictions(
+        predictions = Predictions(
             embeddings.ids,
             self.classes,
             p,
@@ -276,7 +289,25 @@ class Model:
             sets,
             weighed=weighed,
             metric=metric,
+            cover=self.calibration.covering(p, counts) if self.kind == "labels" else None,
         )
+        least = self.calibration.refer
+        return predictions if self.settings.max_error is None else predictions.referred(least)
+
+    def referring(self, crossed: CrossFit, counts: np.ndarray, training: Training) -> Model:
+        """The model with the confidence below which it refers a row to a person, learned from the
+        n cross-fitted rows. counts: int [n], how many fields each has."""
+        target = training.target.rows(crossed.rows)
+        p = self.calibration.probabilities(crossed.scores, counts)
+        if target.kind == "labels":
+            chosen = p >= np.array(self.calibration.threshold)
+        else:
+            weighed = self.calibration.deciding(crossed.scores, counts)
+            chosen = scoring.chosen_classes(self.settings.metric, target.kind, weighed)
+        sure, loss = abstention.scored(Answers(p, chosen), target)
+        units = training.embeddings.group_numbers[crossed.rows].astype(str).tolist()
+        least = abstention.bound(sure, loss, units, self.settings.max_error or 0.0)
+        return replace(self, calibration=replace(self.calibration, refer=least))
 
     def fingerprint(self) -> str:
         return fingerprint(self.predictor.fingerprint(), self.calibration.to_dict(), self.classes)

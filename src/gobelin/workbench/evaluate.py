@@ -17,7 +17,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.targets import target_of
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import evaluation, mistakes, scoring
+from gobelin.prediction import abstention, evaluation, mistakes, scoring
 from gobelin.prediction.predictor import Model, Predictions
 from gobelin.quality.data import Check
 from gobelin.report import answer
@@ -146,7 +146,26 @@ def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
             "share right",
             bands={"share right": evaluation.reliability_band(predictions, target, groups)},
         )
+        _show_risk(predictions, target, groups, exhibits)
     return findings + [f for f in delivered.findings() if f.source == "evaluate"]
+
+
+def _show_risk(
+    predictions: Predictions, target: Target, groups: Sequence[str], exhibits: Exhibits
+) -> None:
+    """The risk-coverage curve: what is gained where the least confident rows are left to a
+    person."""
+    coverage, risks = abstention.curve(predictions.answers, target, groups)
+    exhibits.curve(
+        "risk_coverage",
+        "The mean error of the most confident rows, by the share of rows that are answered. The"
+        " band is its 95 % interval.",
+        coverage,
+        {"mean error": [risk.value for risk in risks]},
+        "share of rows answered",
+        "mean error",
+        bands={"mean error": ([risk.low for risk in risks], [risk.high for risk in risks])},
+    )
 
 
 def _show_fields(
