@@ -31,6 +31,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.data import tissue
+from gobelin.data.nifti import open_nifti
 from gobelin.data.tissue import TISSUES
 
 MNI152 = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
@@ -151,7 +152,7 @@ class Medicine:
         return tissue.scaled(image, labels), labels
 
     def _opened(self, name: str) -> np.ndarray:
-        """float32 [X, Y, Z]. Raises MissingExtra where the file or nibabel is not there."""
+        """float32 [X, Y, Z]. Raises MissingExtra without the file or nibabel."""
         folder = self._nilearn() if name.startswith("mni") else Path(self.mricron)
         if not (folder / name).is_file():
             command = (
@@ -160,12 +161,8 @@ class Medicine:
                 else "sudo apt-get install mricron-data"
             )
             raise MissingExtra(f"The medicine sample set ({name} in {folder})", command=command)
-        try:
-            import nibabel
-        except ImportError as error:
-            raise MissingExtra("The medicine sample set", "medical") from error
-        image = nibabel.as_closest_canonical(nibabel.load(folder / name))
-        return np.asarray(image.dataobj, np.float32).squeeze()
+        volume, _ = open_nifti(name, folder)
+        return volume.values[..., 0].transpose(2, 1, 0)
 
     def _nilearn(self) -> Path:
         """The folder of the MNI152 files; of the package, which is not imported."""
