@@ -15,6 +15,7 @@ from gobelin.core.machine import derived_seed
 from gobelin.generation.generators import ImageRows
 from gobelin.networks.condition import ConditionEmbedding
 from gobelin.networks.flow_path import Velocity
+from gobelin.networks.linear_filter import FilteredVelocity
 
 MEASURED_IMAGES = 2048  # for mean and spread of the images, at most
 
@@ -32,7 +33,25 @@ def standardise_velocity(
 ) -> None:
     """Tell a velocity the mean and the spread of the training images, as the network takes them
     (`signal`), and its embedding those of the target."""
-    count = min(MEASURED_IMAGES, len(rows))
-    some = rows.drawn(0, count, derived_seed(seed, "measure")).numpy()
+    some = _measured(rows, seed)
     velocity.standardise(signal(rows.images[some]), rows.group_numbers[some], rows.least_groups)
     standardise(cast(ConditionEmbedding, velocity.embedding), rows)
+
+
+def filter_velocity(
+    velocity: FilteredVelocity,
+    rows: ImageRows,
+    signal: Callable[[np.ndarray], Tensor],
+    seed: int,
+) -> None:
+    """Tell a velocity the linear filter from the sources of training rows to their images."""
+    source = rows.condition.source
+    assert source is not None
+    some = _measured(rows, seed)
+    velocity.learn(signal(source[some]), signal(rows.images[some]), rows.group_numbers[some])
+
+
+def _measured(rows: ImageRows, seed: int) -> np.ndarray:
+    """int [n]: the training rows that are measured."""
+    count = min(MEASURED_IMAGES, len(rows))
+    return rows.drawn(0, count, derived_seed(seed, "measure")).numpy()

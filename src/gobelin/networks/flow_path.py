@@ -30,6 +30,7 @@ Solver = Literal["euler", "heun", "adams"]
 Times = Literal["logit-normal", "uniform"]
 CELLS = 8  # of the mean image, each way
 SHORTEST_REACH = 1 / 8  # that a network learns from two halves
+LEAST_SPREAD = 0.05  # of the images about their mean
 LOSS_ROWS = 64  # rows whose loss is computed at once; also those of a mean loss
 
 
@@ -66,7 +67,7 @@ class Velocity(nn.Module):
         self.centre.copy_(resized(mean[None], signal.shape[2:])[0])
         squares = inner_mean((signal - self.centre).square())[:, None]  # [N, 1]
         spread = float(group_means(squares.numpy(), group).mean()) ** 0.5
-        self.spread.fill_(max(float(coarse_scale(spread)), 0.05))
+        self.spread.fill_(max(float(coarse_scale(spread)), LEAST_SPREAD))
 
     def forward(
         self,
@@ -83,14 +84,19 @@ class Velocity(nn.Module):
         for an F that takes no reach.
         """
         t, d = spread_over(time, signal), 0.0 if reach is None else spread_over(reach, signal)
-        moved = signal - t * self.centre
+        centre = self.middle(beside)
+        moved = signal - t * centre
         inside, skip, outside = balance(t, self.spread, d)
         extra = beside if reach is None else (*beside, reach)
         return (
-            self.centre
+            centre
             + skip * moved
             + outside * self.backbone(inside * moved, time, embedded, *extra).float()
         )
+
+    def middle(self, beside: tuple[Tensor, ...]) -> Tensor:
+        """m: the mean image, [C, H, W], or one for each row, [N, C, H, W]."""
+        return self.centre
 
 
 def balance(time: Tensor, spread: Tensor, reach: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:

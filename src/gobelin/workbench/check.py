@@ -15,6 +15,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.quality.few_rows import few_rows
+from gobelin.quality.named_labels import named_labels
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import rare_values, shown_rows, time_order
 from gobelin.workbench.run.chain import Run
@@ -37,7 +38,12 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     telling = run.features.giveaways[0]
     for finding in telling:
         LOG.warning("%s (%s %.3g).", finding.note, _named(finding), finding.value)
-    findings += duplicates + telling + _rare(run) + _groups_alike(run)
+    naming = named_labels(
+        rows.dataset, rows.schema, rows.target, rows.part("train"), run.settings.leave_out
+    )
+    for finding in naming:
+        LOG.warning("%s.", finding.note)
+    findings += duplicates + telling + naming + _rare(run) + _groups_alike(run)
     findings += time_order.checked(run, exhibits)
     _show_examples(run, exhibits)
     _show(run, findings, exhibits)

@@ -35,7 +35,8 @@ from gobelin.data.nifti import open_nifti
 from gobelin.data.tissue import TISSUES
 
 MNI152 = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
-COLOURS = np.array([(0, 0, 0), (0, 90, 255), (128, 128, 128), (255, 255, 255)], np.uint8)
+# of the labels: no colour is a mixture of others, so that a linear filter can tell all apart
+COLOURS = np.array([(0, 0, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0)], np.uint8)
 PLANES = ("sagittal", "coronal", "axial")  # the axis that stands across each: x, y, z
 SPECIES = {"mni152": "human", "colin27": "human", "inia19": "macaque"}
 MARGIN = 1.06  # side of an image over the longest side of the brain

@@ -38,7 +38,7 @@ from gobelin.generation.fitting import (
     restored,
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
-from gobelin.generation.standardising import standardise_velocity
+from gobelin.generation.standardising import filter_velocity, standardise_velocity
 from gobelin.networks.condition import Parts, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.dimensions import cropped
@@ -53,6 +53,7 @@ from gobelin.networks.flow_path import (
     path_loss,
     solve,
 )
+from gobelin.networks.linear_filter import FilteredVelocity
 from gobelin.networks.training import descend
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
@@ -108,6 +109,12 @@ class Translate:
     half_life: float = setting(
         default=300.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
     )
+    filter: int = setting(
+        default=0,
+        ge=0,
+        le=31,
+        description="Side of a linear filter of the source that the network corrects. 0 = none.",
+    )
     evaluations: int = setting(
         default=8, ge=1, le=10000, description="Evaluations of the network for an image."
     )
@@ -115,6 +122,10 @@ class Translate:
     exact: bool = setting(
         default=True, description="Whether to sample in float32, so that batches do not matter."
     )
+
+    def __post_init__(self) -> None:
+        if self.filter and self.filter % 2 == 0:
+            raise ValueError(f"filter = {self.filter} must be odd, so that it has a middle, or 0")
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
     media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
@@ -235,7 +246,10 @@ def fresh(settings: Translate, shape: Shape) -> Velocity:
     beside = (channels + 1) * (2 if shape.paired else 1)
     levels, sizes = shape.halvings, (settings.width, settings.depth, settings.style)
     unet = Unet(channels, beside, square, levels, *sizes, len(shape.sides))
-    return Velocity(unet, shape.learned.embedding(settings.style), shape.canvas())
+    embedding = shape.learned.embedding(settings.style)
+    if settings.filter and shape.paired and len(shape.sides) == 2:
+        return FilteredVelocity(unet, embedding, shape.canvas(), settings.filter)
+    return Velocity(unet, embedding, shape.canvas())
 
 
 class _Learning:
@@ -245,6 +259,8 @@ class _Learning:
         self.settings, self.shape, self.runtime = settings, Shape.of(rows), runtime
         self.velocity = from_seed(runtime.seed, "translate", lambda: fresh(settings, self.shape))
         standardise_velocity(self.velocity, rows, self.shape.signal, runtime.seed)
+        if isinstance(self.velocity, FilteredVelocity):
+            filter_velocity(self.velocity, rows, self.shape.signal, runtime.seed)
         parameters = self.velocity.to(runtime.device).parameters()
         self.modules: Mapping[str, nn.Module] = {"velocity": self.velocity}
         adam = torch.optim.AdamW(
