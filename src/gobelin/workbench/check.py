@@ -13,6 +13,7 @@ from gobelin.embedding.encoders import LeavesOut
 from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
+from gobelin.quality import shortcuts
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.quality.few_rows import few_rows
 from gobelin.quality.named_labels import named_labels
@@ -43,11 +44,38 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     )
     for finding in naming:
         LOG.warning("%s.", finding.note)
-    findings += duplicates + telling + naming + _rare(run) + _groups_alike(run)
-    findings += time_order.checked(run, exhibits)
+    findings += duplicates + telling + naming + _recorded(run, exhibits)
+    findings += _rare(run) + _groups_alike(run) + time_order.checked(run, exhibits)
     _show_examples(run, exhibits)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
+    return findings
+
+
+def _recorded(run: Run, exhibits: Exhibits) -> list[Finding]:
+    """Columns that tell how rows were recorded and go with the target, and the fields that tell
+    them."""
+    rows, embeddings = run.checked.rows, run.features.plain
+    columns = shortcuts.recordings(
+        rows.dataset, rows.schema, rows.target, rows.groups, rows.part("train")
+    )
+    pairs = shortcuts.associations(columns, rows.target)
+    found = [one for one, _ in pairs]
+    told = shortcuts.shortcuts(found, embeddings, rows.schema, rows.groups, rows.target)
+    findings = [finding for _, finding in pairs] + told
+    for finding in findings:
+        LOG.warning("%s.", finding.note)
+    if found:
+        exhibits.table(
+            "recording",
+            "Groups of training rows by how they were recorded and by class.",
+            ("column", "value", *rows.target.classes),
+            [
+                (one.column, name, *map(int, counts))
+                for one in found
+                for name, counts in zip(one.names, one.counts, strict=True)
+            ],
+        )
     return findings
 
 
