@@ -2,9 +2,9 @@
 
 python recipes/hospital/make.py FOLDER [--patients 40] [--seed 0] [--shortcut 0.9]
 
-FOLDER gets `scans/`, DICOM files as a hospital exports them, and `labels.csv`, the diagnosis of
-each patient. A phantom is a head of ellipsoids: skin, skull, brain and ventricles, in half of the
-patients with a bleeding. What is wrong on purpose, as in real exports:
+FOLDER gets the folders `bleeding/` and `clear/`, one for each diagnosis, with DICOM files as a
+hospital exports them. A phantom is a head of ellipsoids: skin, skull, brain and ventricles, in half
+of the patients with a bleeding. What is wrong on purpose, as in real exports:
 - every patient has a localiser beside the scan, a series of one image in another orientation;
 - every fifth patient has a second series, of thicker slices;
 - the scans of three patients lack slices, one has a slice twice, and one file is empty;
@@ -18,7 +18,6 @@ in what is made of this folder."""
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,27 +88,22 @@ def main() -> None:
 
 
 def write(folder: Path, patients: int = 40, seed: int = 0, shortcut: float = 0.9) -> None:
-    """Write `scans/` and `labels.csv` below `folder`. Nothing depends on anything but these."""
+    """Write the folders `bleeding` and `clear` below `folder`. The same arguments give the same
+    files."""
     rng = np.random.default_rng(seed)
-    files: list[FileDataset | None] = []
-    people = [person(number, shortcut, rng) for number in range(patients)]
-    for patient in people:
-        files += studies(patient, rng)
-    (folder / "scans").mkdir(parents=True)
+    files: list[tuple[str, FileDataset | None]] = []
+    for number in range(patients):
+        patient = person(number, shortcut, rng)
+        diagnosis = "bleeding" if patient.bleeding else "clear"
+        files += [(diagnosis, file) for file in studies(patient, rng)]
     for k, place in enumerate(rng.permutation(len(files)).tolist()):
-        path = folder / f"scans/D{k // 100:02d}/IM{k:05d}"
-        path.parent.mkdir(exist_ok=True)
-        file = files[place]
+        diagnosis, file = files[place]
+        path = folder / diagnosis / f"IM{k:05d}"
+        path.parent.mkdir(parents=True, exist_ok=True)
         if file is None:
             path.touch()
         else:
             file.save_as(path, enforce_file_format=True)
-    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out)
-        table.writerow(["PatientID", "diagnosis"])
-        for patient in people:
-            answer = "bleeding" if patient.bleeding else "none"
-            table.writerow([patient.identity["PatientID"], answer])
 
 
 def person(number: int, shortcut: float, rng: np.random.Generator) -> Patient:
