@@ -26,6 +26,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "sweethome": {"size": 8},
     "digits": {"size": 8},
     "fashion": {"size": 8, "rows": 80},
+    "medicine": {"size": 16, "slices": 8},
+    "reports": {"rows": 300},
 }
 NAMES = catalog.names("samples")
 

@@ -58,7 +58,7 @@ class Medicine:
     slab: int = setting(
         default=4, ge=1, le=50, description="Slices that follow each other, a group."
     )
-    size: int = setting(default=64, ge=8, le=256, description="Side of the images in pixels.")
+    size: int = setting(default=48, ge=16, le=256, description="Side of the images in pixels.")
     nilearn: str = setting(
         default="", description="Folder of the MNI152 files. Empty: that of the package nilearn."
     )
