@@ -246,6 +246,37 @@ def volumes() -> str:
     return "\n".join(lines)
 
 
+def brains() -> str:
+    """Slices of a brain that is held out, from label maps, and label maps from slices."""
+    rows = list(record.latest("brains", "cell").values())
+
+    def cell(row: dict[str, Any], key: str, digits: int) -> str:
+        if key not in row:
+            return ""
+        value, low, high = (f"{row[key + end]:.{digits}f}" for end in ("", "_low", "_high"))
+        return f"{value} ({low} to {high})"
+
+    lines = [
+        "| held out | made | by | PSNR, dB | SSIM | Dice |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        scores = [cell(row, "psnr_db", 1), cell(row, "ssim", 3), cell(row, "dice", 3)]
+        held = f"{row['held_out']} ({row['fold']})"
+        lines.append(f"| {held} | {row['made']} | {row['contender']} | {' | '.join(scores)} |")
+    last = [row for row in rows if "steps" in row][-1]
+    lines += [
+        "",
+        (
+            f"Everything is trained on {last['trained_on']}: {last['train_slices']} slices of"
+            f" {last['pixels']} pixels, and tested on the {last['test_slices']} slices of a third"
+            f" one. 95 % intervals over its {last['test_slabs']} slabs: they tell of other slabs of"
+            f" this brain, not of other brains. `translate` was trained for {last['steps']} steps."
+        ),
+    ]
+    return "\n".join(lines)
+
+
 def alignment() -> str:
     """Search between two fields: ours and the better closed form of the pair, both ways."""
     row = record.latest("alignment", "contender")["tuxpaint"]
@@ -816,6 +847,7 @@ def meshes() -> str:
 
 SHOWN = (
     alignment,
+    brains,
     commands,
     copying,
     curate,

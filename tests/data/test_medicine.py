@@ -12,9 +12,12 @@ from PIL import Image
 
 nibabel = pytest.importorskip("nibabel")
 
+from gobelin.core import config  # noqa: E402
 from gobelin.core.errors import MissingExtra  # noqa: E402
 from gobelin.data.samples import medicine  # noqa: E402
 from gobelin.data.samples.medicine import COLOURS, Medicine  # noqa: E402
+from gobelin.data.samples.reports import Reports  # noqa: E402
+from gobelin.workbench.run.settings import Settings  # noqa: E402
 
 TEMPLATES = Path(Medicine().mricron)
 needs_templates = pytest.mark.skipif(
@@ -69,6 +72,16 @@ def test_colours_can_be_told_apart_by_a_linear_filter() -> None:
     """No colour is a weighted sum of the others with weights that sum to 1."""
     with_one = np.c_[COLOURS.astype(float) / 255, np.ones(4)]
     assert np.linalg.matrix_rank(with_one) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "sample"), [("recipe", Medicine()), ("reports", Reports())], ids=["brains", "reports"]
+)
+def test_the_recipe_has_the_settings_of_the_sample_set(
+    name: str, sample: Medicine | Reports
+) -> None:
+    path = Path(__file__).parents[2] / f"recipes/medicine/{name}.toml"
+    assert config.build(Settings, config.read(path)) == config.build(Settings, sample.settings())
 
 
 @needs_templates

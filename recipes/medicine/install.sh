@@ -1,0 +1,7 @@
+#!/bin/sh
+# What the recipe Medicine reads. The packages of data are no extras of Gobelin: each has its own
+# licence. Run it in the environment that Gobelin is installed in.
+set -e
+pip install 'gobelin[medical]'
+pip install --no-deps nilearn torchxrayvision
+sudo apt-get install --yes mricron-data
