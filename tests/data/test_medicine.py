@@ -26,26 +26,23 @@ needs_templates = pytest.mark.skipif(
 
 
 @needs_templates
-def test_a_slice_is_the_mean_of_its_voxels() -> None:
+def test_a_slice_has_the_voxels_of_its_plane() -> None:
     """Axial slices of Colin27 at one pixel a voxel, against nibabel's array."""
     image = nibabel.as_closest_canonical(nibabel.load(TEMPLATES / "ch2bet.nii.gz"))
     voxels = np.asarray(image.dataobj, float).squeeze()
-    sample = Medicine(slices=8)
-    whole, labels = sample.volume("colin27")
+    whole, labels = Medicine().volume("colin27")
     factor = 200 / np.median(voxels[labels == 3])
     assert np.allclose(whole, np.clip(voxels * factor, 0, 255), atol=1e-3)
-    cuts = [cut for cut in sample.cuts("colin27") if cut[0]["plane"] == "axial"]
     inside = [np.flatnonzero((labels > 0).any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
+    side = round(1.06 * max(np.ptp(places) + 1 for places in inside))
+    sample = Medicine(slices=8, size=side)
+    cuts = [cut for cut in sample.cuts("colin27") if cut[0]["plane"] == "axial"]
     area = (labels > 0).sum((0, 1))
     places = np.flatnonzero(area >= 0.05 * area.max())
     for k, (row, pixels, names) in enumerate(cuts):
-        plane = whole[:, :, places[0] + int((k + 0.5) * len(places) / 8)]
-        # the same mean brightness, as the square holds the whole brain
-        side = round(1.06 * max(np.ptp(p) + 1 for p in inside))
-        assert pixels.mean() * side**2 == pytest.approx(plane.sum(), rel=0.02)
+        plane = np.round(whole[:, :, places[0] + int((k + 0.5) * len(places) / 8)])
+        assert sorted(pixels[pixels > 0]) == sorted(plane[plane > 0])
         assert row["grey"] == pytest.approx((names == 2).sum() / (names > 0).sum(), abs=1e-4)
-    left_right = cuts[4][1]  # the brain is upright: forehead above, and about symmetric
-    assert np.abs(left_right.astype(int) - left_right[:, ::-1]).mean() < 25
 
 
 def test_a_square_is_cut_about_its_centre() -> None:
@@ -89,7 +86,7 @@ def test_the_held_out_brain_is_the_test_part(tmp_path: Path) -> None:
     if not medicine.Medicine()._nilearn().joinpath(medicine.MNI152.format("t1")).is_file():
         pytest.skip("nilearn is not installed")
     path = Medicine(held_out="inia19", slices=16, size=16).write(tmp_path / "set", 0)
-    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 3 * 3 * 16
     assert {r["brain"] for r in rows if r["part"] == "test"} == {"inia19"}
     assert {r["part"] for r in rows if r["brain"] == "inia19"} == {"test"}

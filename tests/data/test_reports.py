@@ -39,7 +39,7 @@ def archive(folder: Path, labels: list[list[str]], extra: str = "") -> Path:
 
 def rows(folder: Path, into: Path, **settings: int) -> list[dict[str, str]]:
     path = Reports(folder=str(folder), **settings).write(into, 0)
-    return list(csv.DictReader(path.open(encoding="utf-8")))
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 def test_texts_labels_age_and_views(tmp_path: Path) -> None:

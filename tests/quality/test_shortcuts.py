@@ -87,6 +87,20 @@ def test_rows_of_one_patient_are_one_case() -> None:
     assert found(0, 1.0, 3.0, patients=6, each=50) == ([], [])
 
 
+def test_columns_that_say_the_same_are_told_once() -> None:
+    dataset, target, _, groups = planted(0, 0.9, 2.0)
+    letters = {"A": "one", "B": "two"}
+    model = pa.array([letters[v] for v in dataset.values("scanner")])
+    place = dataset.column_names.index("manufacturerModelName")
+    table = dataset.table.set_column(place, "manufacturerModelName", model)
+    columns = shortcuts.recordings(
+        Dataset(table, Path()), SCHEMA, target, groups, np.arange(len(dataset))
+    )
+    assert [(one.column, one.alike) for one in columns] == [("scanner", ("manufacturerModelName",))]
+    ((_, finding),) = shortcuts.associations(columns, target)
+    assert finding.note.startswith("scanner (like manufacturerModelName) goes with the target")
+
+
 def test_the_note_names_values_and_remedy() -> None:
     dataset, target, embeddings, groups = planted(0, 0.9, 2.0)
     rows = np.arange(len(dataset))

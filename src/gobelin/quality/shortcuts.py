@@ -49,7 +49,7 @@ class Recording:
     """A column that tells how rows were recorded, on the n rows that have a compared value.
 
     rows: int [n], of the dataset. value: int [n], places in `names`. counts: int [V, C], groups of
-    each value by class.
+    each value by class. alike: other columns that part the rows in the same way.
     """
 
     column: str
@@ -57,6 +57,19 @@ class Recording:
     value: np.ndarray
     names: tuple[str, ...]
     counts: np.ndarray
+    alike: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The column, and those that say the same."""
+        return f"{self.column} (like {', '.join(self.alike)})" if self.alike else self.column
+
+    def parts_as(self, other: Recording) -> bool:
+        """Whether both part the same rows in the same way."""
+        if not np.array_equal(self.rows, other.rows):
+            return False
+        pairs = set(zip(self.value.tolist(), other.value.tolist(), strict=True))
+        return len(pairs) == len(self.names) == len(other.names)
 
     def told(self, target: Target) -> str:
         """The most frequent class of each value, and its share."""
@@ -84,7 +97,11 @@ def recordings(
             values = dataset.values(column)
             known = np.array([r for r in rows if isinstance(values[r], str | int | float)], int)
             if one := _recording(column, [str(values[r]) for r in known], known, groups, target):
-                found.append(one)
+                same = next((k for k, known in enumerate(found) if known.parts_as(one)), None)
+                if same is None:
+                    found.append(one)
+                else:
+                    found[same] = replace(found[same], alike=(*found[same].alike, column))
     return found
 
 
@@ -119,7 +136,7 @@ def associations(found: Sequence[Recording], target: Target) -> list[tuple[Recor
         strength, p = cramer(one.counts), permutation(one.counts)
         if strength >= LEAST_ASSOCIATION and p <= MOST_CHANCE:
             note = (
-                f"{one.column} goes with the target: {one.told(target)}. If it is how rows were"
+                f"{one.called} goes with the target: {one.told(target)}. If it is how rows were"
                 " recorded and not what is asked, compare the scores within each of its values"
             )
             finding = Finding(
@@ -155,7 +172,7 @@ def shortcuts(
             finding = _told(one, name, embeddings.features[name], np.flatnonzero(has), groups)
             if finding is not None:
                 remedy = (
-                    f"{name} tells {one.column}, which goes with the target ({one.told(target)}):"
+                    f"{name} tells {one.called}, which goes with the target ({one.told(target)}):"
                     f" a predictor may read {one.column} in place of the answer. Test it on another"
                     f" {one.column}, or use rows in which both are spread alike; without the field:"
                     f" {leave_out_option(name)}"

@@ -118,7 +118,7 @@ class Reports:
                 if view := line["View Position"].strip():
                     views.setdefault(report, set()).add(view)
                 birth, study = (_day(line[k]) for k in ("Patient's Birth Date", "Study Date"))
-                if birth and study and 0 <= (years := (study - birth).days // 365) <= OLDEST:
+                if birth and study and 0 <= (years := _years(birth, study)) <= OLDEST:
                     ages[report] = years
         return ages, {report: "+".join(sorted(names)) for report, names in views.items()}
 
@@ -155,6 +155,12 @@ def _row(report: ElementTree.Element) -> dict[str, Any]:
     row: dict[str, Any] = {"id": name, "patient": name}
     row |= {column: texts.get(column) or None for column in TEXTS}
     return row | {"labels": labels - {""}}
+
+
+def _years(birth: datetime.date, day: datetime.date) -> int:
+    """Whole years from a birthday to a day."""
+    before = (day.month, day.day) < (birth.month, birth.day)
+    return day.year - birth.year - before
 
 
 def _day(text: str) -> datetime.date | None:
