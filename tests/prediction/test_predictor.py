@@ -377,3 +377,45 @@ def test_a_class_that_is_not_scored_does_not_decide_how_sure_to_be(runtime: Runt
     assert mix[3] == pytest.approx(0, abs=1e-6) and mix[:3] == pytest.approx(
         without.calibration.mix, abs=1e-6
     )
+
+
+def test_rows_that_cannot_be_answered_well_are_referred(runtime: Runtime, tmp_path: Path) -> None:
+    """The mean error of what is answered stays below the limit on fresh rows; it is saved; and
+    without a limit nothing is referred, and nothing is stored of it."""
+    how = Predict(max_error=0.2)
+    model = fit(*rows(600, gap=0.6), runtime, how)
+    x, target = rows(4000, seed=9, gap=0.6)
+    predictions = model.predict(x)
+    wrong = predictions.class_indices != target.values
+    assert predictions.refer is not None
+    assert wrong.mean() > 0.25 and wrong[~predictions.refer].mean() < 0.2
+    assert 0.2 < (~predictions.refer).mean() < 0.95
+    assert wrong[predictions.refer].mean() > wrong.mean()
+    assert [row["refer"] for row in predictions.rows()] == predictions.refer.tolist()
+    model.save(tmp_path)
+    assert (Model.load(tmp_path).predict(x).refer == predictions.refer).all()
+    plain = fit(*rows(240), runtime)
+    assert plain.predict(x).refer is None and "refer" not in plain.calibration.to_dict()
+    assert "refer" not in plain.predict(x).rows()[0]
+
+
+def test_sets_of_labels_hold_the_promised_share(runtime: Runtime, tmp_path: Path) -> None:
+    x, one = rows(600, gap=0.6)
+    fresh, other = rows(4000, seed=9, gap=0.6)
+
+    def labels(target: Target, seed: int) -> Target:
+        """A row has the label of its class, and each of the others with a chance of 0.2."""
+        extra = np.random.default_rng(seed).random((len(target), 3)) < 0.2
+        values = (np.eye(3, dtype=bool)[target.values] | extra).astype(np.int64)
+        return Target("y", "labels", values, target.classes, np.ones(3, bool))
+
+    model = fit(x, labels(one, 0), runtime, Predict(level=0.8))
+    predictions, truth = model.predict(fresh), labels(other, 1).values == 1
+    assert predictions.cover is not None
+    share = (predictions.cover & truth).sum(1) / truth.sum(1)
+    assert 0.77 < share.mean() < 0.85  # 0.8 was promised
+    assert predictions.cover.sum(1).mean() < 2.9  # of three labels
+    row = predictions.rows()[0]
+    assert row["set"] == "|".join(np.array(model.classes)[predictions.cover[0]])
+    model.save(tmp_path)
+    assert (Model.load(tmp_path).predict(fresh).cover == predictions.cover).all()
