@@ -46,7 +46,7 @@ from gobelin.interfaces.estimator_inputs import (
     weights_of,
 )
 from gobelin.interfaces.estimator_parameters import NestedFusion
-from gobelin.prediction import fusion_choice, pool_choice, predictor, scoring
+from gobelin.prediction import abstention, fusion_choice, pool_choice, predictor, scoring
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.predictor import Predictions
@@ -154,6 +154,7 @@ class _Multimodal(NestedFusion):
             predict["metric"] = "accuracy"
         settings = config.build(Predict, predict, own)
         scoring.check_metric(settings.metric, target)
+        abstention.check_limit(settings.max_error, target)
         check = config.build(Check, {"max_bad": self.max_bad}, own)
         kinds = {name: "number" for name in dataset.column_names} if numbers else {}
         choices = Choices(

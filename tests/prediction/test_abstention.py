@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Target
 from gobelin.prediction import abstention
 from gobelin.prediction.scoring import Answers
@@ -52,6 +53,14 @@ def test_true_probabilities_give_the_risk_that_they_say() -> None:
         expected = 1 - sure[: round(share * 20_000)].mean()
         assert risk.value == pytest.approx(expected, abs=0.02)
     assert coverage == pytest.approx(np.arange(1, 21) / 20) and risks[0].value < risks[-1].value
+
+
+def test_a_limit_of_the_error_of_a_number_is_refused() -> None:
+    number = Target("price", "number", np.arange(3.0))
+    abstention.check_limit(None, number)
+    abstention.check_limit(0.1, planted(5, 0)[1])
+    with pytest.raises(GobelinError, match="'price' is a number"):
+        abstention.check_limit(0.1, number)
 
 
 def test_equal_confidence_enters_together() -> None:

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Target
 from gobelin.evidence import intervals, scores
 from gobelin.evidence.findings import Finding
@@ -34,6 +35,15 @@ from gobelin.prediction.scoring import Answers
 DOUBT = 0.05  # of `bound`: the chance that the limit does not hold
 POINTS = 20  # of a risk-coverage curve
 REFER_ALL = 2.0  # a bound above every confidence
+
+
+def check_limit(max_error: float | None, target: Target) -> None:
+    """Raises GobelinError for a limit of the error of a number, which is no share."""
+    if max_error is not None and target.kind == "number":
+        raise GobelinError(
+            f"predict.max_error: {target.name!r} is a number, whose error is no share of rows."
+            " Leave it out, and use the ends low and high of pred.csv."
+        )
 
 
 def confidence(kind: str, answers: Answers) -> np.ndarray:

@@ -200,7 +200,8 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
         crossed.decay,
         training.embeddings.fields,
     )
-    if settings.max_error is None or target.kind == "number":
+    abstention.check_limit(settings.max_error, target)
+    if settings.max_error is None:
         return model
     return model.referring(crossed, counts, training)
 

@@ -41,7 +41,7 @@ def predicted(predictor: RunDelivered, dataset: Dataset, settings: Check) -> Pre
     rows = new_rows(features, dataset, settings, "predict").dataset
     embeddings = features.embedder.embed(rows, features.data.progress)
     predictions = predictor.model.predict(predictor.inputs(embeddings))
-    if line := _favoured(predictions):
+    for line in filter(None, (_favoured(predictions), _referred(predictions))):
         LOG.warning("predict: %s", line)
     return replace(predictions, id_column=_id_column(features, dataset) or "id")
 
@@ -57,6 +57,17 @@ def _favoured(predictions: Predictions) -> str:
         f"{counted(other, 'row gets', 'rows get')} a class that is not the most probable one, as"
         " rare classes count as much as common ones. Fit with --metric accuracy to get the most"
         " probable."
+    )
+
+
+def _referred(predictions: Predictions) -> str:
+    """A line on rows that are referred to a person; '' for none."""
+    count = 0 if predictions.refer is None else int(predictions.refer.sum())
+    if not count:
+        return ""
+    return (
+        f"{counted(count, 'row is', 'rows are')} referred to a person (column refer): no limit of"
+        " the error can be promised for them (predict.max_error)."
     )
 
 

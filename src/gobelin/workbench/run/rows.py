@@ -21,6 +21,7 @@ from gobelin.data.read import read
 from gobelin.data.splits import Split, scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
+from gobelin.prediction.abstention import check_limit
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
 from gobelin.prediction.scoring import check_metric
 from gobelin.workbench.run.parts import drawn_parts, made_before
@@ -208,6 +209,7 @@ def _training(settings: Settings, target: Target) -> list[str]:
     if name:
         _attempt(mistakes, lambda: check_weights(settings.predict.weights, target))
         _attempt(mistakes, lambda: check_metric(settings.predict.metric, target))
+        _attempt(mistakes, lambda: check_limit(settings.predict.max_error, target))
     if settings.tune.fields and target.kind in ("labels", "ordinal"):
         mistakes.append(
             f"tune.fields: encoders are trained on for classes or a number, and {name!r} has"
