@@ -68,7 +68,7 @@ class Reports:
         return {
             "schema": {"labels": "labels", "patient": "group"},
             "leave_out": ["impression"],
-            "predict": {"max_error": 0.35},
+            "predict": {"preset": "quick", "max_error": 0.35},
         }
 
     def queries(self) -> tuple[Mapping[str, str], ...]:
