@@ -14,6 +14,7 @@ import torch
 from processor import RUNTIME
 from torch import Tensor, nn
 
+from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.generation.generators import (
     Condition,
@@ -246,6 +247,25 @@ def test_saved_and_loaded_is_the_same(paired: TranslateSampler, tmp_path: Path) 
     (tmp_path / "t" / "config.json").write_text(json.dumps(config | {"format": 99}))
     with pytest.raises(GobelinError, match="format 99"):
         Translate().load(tmp_path / "t", RUNTIME)
+
+
+def test_with_a_filter_it_starts_from_the_best_linear_translation(tmp_path: Path) -> None:
+    """The planted translation is linear in the pixel, so that one step is enough; without a source
+    it makes the mean image; it is saved; and an even side is refused."""
+    train, test = pairs(60), pairs(12, seed=9)
+    one = Controls(steps=1)
+    sampler = fit(train, tmp_path / "fit", 1, replace(SMALL, filter=3))
+    made = make(sampler, test.condition, one)
+    assert error(made, test.images).mean() < 3
+    plain = fit(train, tmp_path / "plain", 1)
+    assert error(make(plain, test.condition, one), test.images).mean() > 40
+    unseen = make(sampler, condition(12), one).astype(float)
+    assert np.ptp(unseen, axis=0).mean() < 12  # hardly any difference from seed to seed
+    sampler.save(tmp_path / "saved")
+    loaded = Translate().load(tmp_path / "saved", RUNTIME)
+    assert np.array_equal(make(loaded, test.condition, one), made)
+    with pytest.raises(GobelinError, match="must be odd"):
+        catalog.build("generators", "translate", {"filter": 4})
 
 
 def test_same_seed_same_weights_also_after_an_interruption(
