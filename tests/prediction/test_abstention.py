@@ -36,7 +36,7 @@ def test_the_area_is_the_mean_of_the_risks_at_every_count() -> None:
 
 def test_the_finding_lies_between_the_best_order_and_a_random_one() -> None:
     answers, target = planted(500, 1)
-    found = abstention.finding(answers, target, [str(k) for k in range(500)])
+    found = abstention.summary(answers, target, [str(k) for k in range(500)])
     assert found.floor < found.low < found.value < found.high < found.chance
     wrong = int((answers.chosen != target.values).sum())
     # the best order: all right rows first, then the risk is (k - right) / k

@@ -92,7 +92,7 @@ def area(sure: np.ndarray, loss: np.ndarray) -> Weighted:
     return score
 
 
-def finding(answers: Answers, target: Target, groups: Sequence[str]) -> Finding:
+def summary(answers: Answers, target: Target, groups: Sequence[str]) -> Finding:
     """The area under the risk-coverage curve. chance: that of a random order. floor: that of the
     best order of these losses. groups: N names, the units of the interval."""
     sure, loss = scored(answers, target)

@@ -223,7 +223,7 @@ def calibrate(
     nearest = [min(by_count, key=lambda k: (abs(k - m), -k)) for m in range(fields + 1)]
     names = next(iter(by_count.values()))
     values = {name: tuple(by_count[k][name] for k in nearest) for name in names}
-    calibration = Calibration(settings.kind, settings.sets, mix, 1.0, scale=scale, **values)
+    calibration = replace(Calibration(settings.kind, settings.sets, mix, scale=scale), **values)
     if settings.kind != "labels":
         return calibration
     probabilities = calibration.probabilities(scores, counts)

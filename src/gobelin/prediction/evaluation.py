@@ -65,7 +65,7 @@ def evaluate(
     findings += _by_subset(model, embeddings, target, groups)
     if target.kind != "number":
         findings += _calibration(model, predictions, target, groups)
-        findings.append(abstention.finding(predictions.answers, target, groups))
+        findings.append(abstention.summary(predictions.answers, target, groups))
     if predictions.refer is not None and target.kind != "number":
         refer, most = predictions.refer, model.settings.max_error or 0.0
         findings += abstention.referral(predictions.answers, target, refer, most, groups)
