@@ -119,8 +119,7 @@ class Learned:
 
 
 def refuse_size(name: str, sides: tuple[int, ...]) -> None:
-    """Raises a GobelinError for images and volumes that no generator makes. sides: H, W, or D, H,
-    W."""
+    """Raises a GobelinError for sides, H, W or D, H, W, that no generator makes."""
     what, unit, most = ("images", "pixels", 256) if len(sides) == 2 else ("volumes", "voxels", 64)
     if not 16 <= max(sides) <= most:
         raise GobelinError(

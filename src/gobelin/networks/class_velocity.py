@@ -45,7 +45,7 @@ class ClassVelocity(nn.Module):
         tall, wide, channels = size
         while -(-tall // patch) * -(-wide // patch) > MOST_PATCHES:
             patch *= 2
-        self.patch, self.canvas = patch, (channels, *canvas(tall, wide, patch))
+        self.patch, self.canvas = patch, (channels, *canvas((tall, wide), patch))
         transformer = PatchTransformer(self.canvas, patch, width, depth, heads)
         self.velocity = Velocity(transformer, ConditionEmbedding(0, 0, slots, width), self.canvas)
         self.velocity.spread.fill_(SPREAD)

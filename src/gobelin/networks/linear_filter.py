@@ -70,7 +70,7 @@ class FilteredVelocity(Velocity):
     """
 
     def __init__(
-        self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, int, int], side: int
+        self, backbone: nn.Module, embedding: nn.Module, size: tuple[int, ...], side: int
     ) -> None:
         super().__init__(backbone, embedding, size)
         self.filter = LinearFilter(size[0], side)

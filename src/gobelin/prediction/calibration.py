@@ -222,7 +222,7 @@ def calibrate(
     # of two counts as near, the larger
     nearest = [min(by_count, key=lambda k: (abs(k - m), -k)) for m in range(fields + 1)]
     names = next(iter(by_count.values()))
-    values = {name: tuple(by_count[k][name] for k in nearest) for name in names}
+    values: dict[str, Any] = {n: tuple(by_count[k][n] for k in nearest) for n in names}
     calibration = replace(Calibration(settings.kind, settings.sets, mix, scale=scale), **values)
     if settings.kind != "labels":
         return calibration

@@ -91,7 +91,7 @@ def recordings(
         return []
     rows = rows[target.present[rows]]
     roles = {schema.role(role) for role in ("target", "id", "group", "time", "split", "weight")}
-    found = []
+    found: list[Recording] = []
     for column in (name for name in dataset.column_names if name not in roles):
         if RECORDING & {word.lower() for word in WORD.findall(column)}:
             values = dataset.values(column)

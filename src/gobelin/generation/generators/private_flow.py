@@ -242,7 +242,7 @@ class PrivateFlow:
         if not deviation:
             return np.column_stack([np.zeros((slots, numbers)), np.ones(slots)])
         shares = (0.0, 1 - COUNTED, COUNTED)
-        embedding = MeanEmbedding(learned.size, slots, 0, side, 1.0, shares, 0)
+        embedding = MeanEmbedding(learned.image_size, slots, 0, side, 1.0, shares, 0)
         means = embedding.means(embedding.released(sums(embedding, learned, rows), deviation))
         cells = np.clip(means.features * math.sqrt(numbers), -1, 1)
         return np.column_stack([cells, means.counts])

@@ -1,5 +1,4 @@
-"""Images from images: translated from pairs, varied by a strength, painted anew under a mask. The
-same of volumes.
+"""Images from images, volumes from volumes: translated from pairs, varied, painted under a mask.
 
 A U-Net learns the velocity that carries noise into images (conditional flow matching, Lipman et al.
 2023). Beside the noise it sees the source of the pair and the pixels that are known already (as
@@ -308,8 +307,7 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         strength s: starts at time 1 - s from the source noised that far; 0 returns the source, 1
         starts from noise alone (learned from pairs, the network sees the source all the same).
         mask: pixels outside stay the source's, exactly. guidance pulls towards fields and target;
-        what a source or a mask asks for is never exaggerated. steps: evaluations of the velocity, 0
-        = the setting's."""
+        what a source or a mask asks for is never exaggerated. steps: 0 = the setting's."""
         if not 0 <= controls.strength <= 1:
             raise GobelinError(
                 f"translate: strength = {controls.strength}, from 0 (the source) to 1 was expected."
@@ -334,8 +332,9 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         image = torch.zeros_like(start) if source is None else source
         known = torch.zeros(len(start), *shape.no_pixels, device=device)
         if condition.mask is not None:
-            outside = torch.from_numpy(~condition.mask[:, None]).float()
-            known = padded(outside, shape.cell).to(device)
+            known = padded(torch.from_numpy(~condition.mask[:, None]).float(), shape.cell).to(
+                device
+            )
         shown = torch.full_like(start[:, :1], source is not None)
         beside = shape.beside(source, shown, image, known)
         velocity = self.field(shape.parts(condition).to(device), beside, controls.guidance)
@@ -351,14 +350,12 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         return pixels_of(cropped(out, shape.sides))
 
     def velocity(self, parts: Parts, beside: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-        """The velocity of u [n, C, H, W] and time [n], given these conditions and this beside [n,
-        B, H, W]."""
+        """The velocity of u [n, C, H, W] and time [n]. beside: [n, B, H, W]."""
         embedded = self.network.embedding(parts)
         return lambda signal, time: self.network(signal, time, embedded, beside)
 
     def field(self, parts: Parts, beside: Tensor, guidance: float) -> VelocityField:
-        """The velocity of u and one time for all, pulled towards these conditions; not pulled where
-        they are empty."""
+        """The velocity at one time for all, pulled towards these conditions where there are any."""
 
         def given(parts: Parts) -> VelocityField:
             return at_one_time(
