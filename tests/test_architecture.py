@@ -274,6 +274,7 @@ class Length:
     "data/readers/ini.py": (
         '"""Reads nothing."""\nclass Ini:\n    def claims(self, path):\n        return False\n'
     ),
+    "data/media/smell.py": '"""Smells."""\nclass Smell:\n    pass\n',
     "data/samples/empty.py": '"""No data."""\nclass Empty:\n    pass\n',
 }
 
@@ -298,6 +299,7 @@ def test_one_new_file_adds_a_component(tmp_path: Path) -> None:
     assert (generator, rival) == ("GreyNoise", "Twice")
     assert {slot: set(names) - before[slot] for slot, names in found.items()} == {
         "readers": {"ini"},
+        "media": {"smell"},
         "samples": {"empty"},
         "encoders": {"length"},
         "fusion": {"nothing"},

@@ -303,7 +303,6 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
         """Blocks of uint8 [n, H, W, C].
-
         strength s: starts at time 1 - s from the source noised that far; 0 returns the source, 1
         starts from noise alone (learned from pairs, the network sees the source all the same).
         mask: pixels outside stay the source's, exactly. guidance pulls towards fields and target;
@@ -332,9 +331,8 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         image = torch.zeros_like(start) if source is None else source
         known = torch.zeros(len(start), *shape.no_pixels, device=device)
         if condition.mask is not None:
-            known = padded(torch.from_numpy(~condition.mask[:, None]).float(), shape.cell).to(
-                device
-            )
+            outside = torch.from_numpy(~condition.mask[:, None]).float().to(device)
+            known = padded(outside, shape.cell)
         shown = torch.full_like(start[:, :1], source is not None)
         beside = shape.beside(source, shown, image, known)
         velocity = self.field(shape.parts(condition).to(device), beside, controls.guidance)
