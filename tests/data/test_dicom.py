@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -249,6 +250,20 @@ def test_damaged_files_are_bad_cells_that_quote_nothing(tmp_path: Path) -> None:
         assert "MUELLER" not in str(caught.value) and "HANS" not in str(caught.value), k
     with pytest.raises(BadCell, match="max_pixels allows 10"), ExitStack() as stack:
         picture(whole, False, 10, stack)
+
+
+def test_damaged_runs_are_bad_cells() -> None:
+    """A decoder in Rust would end the program."""
+    rng = np.random.default_rng(0)
+    for name in ("MR_small_RLE.dcm", "SC_rgb_rle.dcm", "rtdose_rle_1frame.dcm"):
+        whole = (SAMPLES / "test_files" / name).read_bytes()
+        start = whole.rindex(b"\xe0\x7f\x10\x00")  # the element with the pixels
+        for _ in range(60):
+            data = bytearray(whole)
+            for place in rng.integers(start + 80, len(whole), 3):
+                data[place] = rng.integers(256)
+            with contextlib.suppress(BadCell):
+                modality_pixels(read(bytes(data)))
 
 
 def test_a_header_that_promises_too_much_is_refused_before_decoding(tmp_path: Path) -> None:

@@ -195,13 +195,21 @@ def stored(data: Any) -> np.ndarray:  # noqa: ANN401
     _check_syntax(library, data)
     try:
         with quiet():
-            array = library.pixels.pixel_array(data)
+            array = library.pixels.pixel_array(data, decoding_plugin=_plugin(library, data))
             if value(data, "PhotometricInterpretation") == "PALETTE COLOR":
                 array = library.pixels.apply_color_lut(array, data)
     except Exception as error:  # pydicom and its plugins raise many kinds of errors
         raise BadCell(_undecoded(data, error)) from error
     array = array if frames > 1 else array[None]
     return array if array.ndim == 4 else array[..., None]
+
+
+def _plugin(library: ModuleType, data: Any) -> str:  # noqa: ANN401
+    """The decoder that must be used; '' for any. The one of pylibjpeg-rle ends the program (a
+    panic of Rust) on damaged runs, so pydicom's own decodes them.
+    """
+    syntax = data.file_meta.TransferSyntaxUID
+    return "pydicom" if syntax == library.uid.RLELossless else ""
 
 
 def _check_syntax(library: ModuleType, data: Any) -> None:  # noqa: ANN401
