@@ -126,7 +126,9 @@ def test_open_meshes_say_so() -> None:
     )
     thin = grid_of(sheet, 16)
     assert thin.note == OPEN and np.ptp(np.nonzero(thin.values)[1]) <= 1
-    assert (thin.values > 0).sum() >= 14 * 14
+    assert (thin.values > HALF).sum() >= 14 * 14
+    cut = mesh_of(thin.values, thin.low, thin.step)  # and is still there when it is cut
+    assert cut.closed and overlap(grid_of(cut, 16, place=thin).values, thin.values) > 0.8
     inwards = Mesh(whole.vertices, whole.faces[:, ::-1])
     assert overlap(grid_of(inwards, 24).values, grid_of(whole, 24).values) == 1
 

@@ -7,8 +7,8 @@ much of it lies inside the mesh, 0 to 255, counted at 3 x 3 x 3 points.
 Whether a point is inside is told by the faces that rays from it cross. For a closed mesh whose
 faces look outwards all rays give the winding number exactly, so one ray is asked. For any other
 mesh the mean over six rays along the axes stands for it (Jacobson et al. 2013, whose generalised
-winding number is the mean over all directions), and the voxels that the surface passes through
-count as inside, or a sheet without thickness would vanish; this is noted.
+winding number is the mean over all directions), and each voxel that the surface passes through
+counts as whole, or a sheet without thickness would vanish; this is noted.
 
 What this cannot show: what is thinner than a voxel. Of a thin leg of a closed mesh a shade stays,
 which the cut at the half does not see.
@@ -61,15 +61,20 @@ def grid_of(mesh: Mesh, side: int, up: str = "y", place: Grid | None = None) -> 
     fine = (corners - start) * (FINE / step)  # [F, 3, 3], in fine steps
     whole = _outwards(mesh)
     winding, touched = _winding(fine, FINE * side, 1 if whole else 3)
-    inside = np.abs(winding) > 0.5 if whole else (np.abs(winding) > 0.5) | touched
-    if not inside.any():
-        inside = touched
-    shares = inside.reshape(side, FINE, side, FINE, side, FINE).mean((1, 3, 5))
+    inside = np.abs(winding) > 0.5
+    shares = _voxels(inside, side).mean((1, 3, 5))
+    if not (whole and inside.any()):
+        shares = np.maximum(shares, _voxels(touched, side).any((1, 3, 5)))
     # right, up, towards -> up, away, right
     values = np.round(shares * 255).astype(np.uint8).transpose(1, 2, 0)[:, ::-1]
     if not values.any():
         raise BadCell("has no voxel inside")
     return Grid(np.ascontiguousarray(values), start, step, "" if whole else OPEN)
+
+
+def _voxels(points: np.ndarray, side: int) -> np.ndarray:
+    """[side, FINE, side, FINE, side, FINE]: fine points by voxel."""
+    return points.reshape(side, FINE, side, FINE, side, FINE)
 
 
 def _outwards(mesh: Mesh) -> bool:

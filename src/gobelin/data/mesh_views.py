@@ -19,6 +19,8 @@ AXES = {"x": 0, "y": 1, "z": 2}
 PIXELS_AT_ONCE = 2**15  # pixels in the boxes around faces that are tested at once: they fit a cache
 MARGIN = 0.95  # of the picture's half side, that the mesh reaches
 AMBIENT, DIFFUSE = 0.3, 0.7  # light from everywhere, and from the viewer
+TURNS, DOWN = 12, 30.0  # views around a mesh, and the degrees by which they look down
+SHOWN = (1, 5, 9)  # of them, those in a picture
 GREY, WHITE = 200, 255  # a mesh without colours, and the background
 # Light comes from a little above and left of the viewer: right, up, towards the viewer.
 LIGHT = np.array([-0.3, 0.5, 0.81])
@@ -65,6 +67,12 @@ def views(mesh: Mesh, cameras: Sequence[np.ndarray], size: int, up: str = "y") -
     return np.stack(
         [_shaded((t * (MARGIN / reach)).reshape(-1, 3, 3), mesh.colours, size) for t in turned]
     )
+
+
+def three_views(mesh: Mesh, size: int) -> np.ndarray:
+    """uint8 [size, 3 size, 3]: a mesh as a person looks at it, from three sides."""
+    cameras = turntable(TURNS, DOWN)
+    return np.concatenate(list(views(mesh, [cameras[k] for k in SHOWN], size)), axis=1)
 
 
 def _shaded(corners: np.ndarray, colours: np.ndarray | None, size: int) -> np.ndarray:

@@ -17,8 +17,12 @@ from gobelin.core.output import output_file
 from gobelin.data.fields import Schema
 from gobelin.data.files import BadCell, cell_bytes, spread
 from gobelin.data.images import Opening, open_image
+from gobelin.data.media import medium
+from gobelin.data.mesh_views import three_views
+from gobelin.data.meshes import open_mesh
 from gobelin.data.read import read
 from gobelin.data.sounds import open_sound
+from gobelin.data.volume import VolumeOpening
 from gobelin.embedding.index_rows import Hit
 from gobelin.report.hit_sheet import SIDE, Card, as_image, as_page
 from gobelin.workbench.hits import FILES, Hits, shown_cells
@@ -154,12 +158,24 @@ def _asked(kind: str, text: str, weight: float) -> Card:
     return card
 
 
+def _solid_picture(kind: str, value: str | bytes, root: Path) -> np.ndarray:
+    """uint8 [h, w, 3]: three planes of a volume, three views of a mesh. Raises BadCell."""
+    side = SIDE // 3
+    if kind == "mesh":
+        return three_views(open_mesh(value, root)[0], side)
+    of_kind = medium(kind)
+    return of_kind.picture(of_kind.opened(value, root, VolumeOpening(), side))
+
+
 def _show(card: Card, name: str, kind: str, value: str | bytes, root: Path) -> None:
     """Add a file to a card. name: of its column. Raises BadCell."""
     if kind == "image":
         picture, _ = open_image(value, root, Opening(), SIDE)
         picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         card.pictures.append(picture)
+        return
+    if kind in ("volume", "mesh"):
+        card.pictures.append(Image.fromarray(_solid_picture(kind, value, root)))
         return
     data = cell_bytes(value, root)
     media = next((m for head, m in MEDIA.items() if data.startswith(head)), "audio/mpeg")

@@ -24,7 +24,12 @@ KINDS = {
     "volume": 3,
     "mesh": 3,
 }  # of columns that a person wants to see first
-FILES = ("image", "audio")  # kinds of columns whose cells are files to look at or to hear
+FILES = (
+    "image",
+    "audio",
+    "volume",
+    "mesh",
+)  # kinds of columns whose cells are files to look at or to hear
 SHEETS = (".html", ".png")  # endings of a contact sheet
 OWN = "gobelin_"  # before the name of a column of ours that a column of the user's has too
 

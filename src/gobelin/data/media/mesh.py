@@ -20,13 +20,11 @@ from gobelin.data.files import BadCell, cell_bytes, items
 from gobelin.data.media import AnyOpening
 from gobelin.data.mesh_grid import EDGE, fullest, grid_of, mesh_of
 from gobelin.data.mesh_marks import marked_ply, ply_grid
-from gobelin.data.mesh_views import turntable, views
+from gobelin.data.mesh_views import DOWN, TURNS, three_views, turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
 from gobelin.data.meshes import decode_mesh, open_mesh
 from gobelin.data.training_range import rounded
 
-TURNS, DOWN = 12, 30.0  # views around a mesh, and the degrees by which they look down
-SHOWN = (1, 5, 9)  # of them, those in a picture
 LEAST_PIXELS = 64  # side of a view
 MEASURED_MESHES = 40  # training rows whose size is looked at, at most
 
@@ -94,12 +92,12 @@ class Mesh:
 
     def picture(self, array: np.ndarray) -> np.ndarray:
         """Three views side by side."""
-        cameras = turntable(TURNS, DOWN)
-        return np.concatenate(list(_drawn(array, [cameras[k] for k in SHOWN])), axis=1)
+        return three_views(cut(array), _side(array))
 
     def views(self, array: np.ndarray) -> dict[str, tuple[np.ndarray, int]]:
         """A turn around the mesh."""
-        strip = np.concatenate(list(_drawn(array, turntable(TURNS, DOWN))), axis=1)
+        drawn = views(cut(array), turntable(TURNS, DOWN), _side(array))
+        strip = np.concatenate(list(drawn), axis=1)
         return {"turntable": (strip, TURNS)}
 
 
@@ -117,6 +115,6 @@ def cut(array: np.ndarray, extent: float | None = None) -> OpenedMesh:
     return mesh_of(fullest(array[..., 0]), step=(extent or 1.0) / max(len(array) - 2 * EDGE, 1))
 
 
-def _drawn(array: np.ndarray, cameras: list[np.ndarray]) -> np.ndarray:
-    """uint8 [n, s, s, 3]"""
-    return views(cut(array), cameras, max(2 * len(array), LEAST_PIXELS))
+def _side(array: np.ndarray) -> int:
+    """Pixels along the side of a view."""
+    return max(2 * len(array), LEAST_PIXELS)
