@@ -95,7 +95,8 @@ def stylised_facts(
                 f"stylised facts: {name} paths hold a value that is no number. Leave it out."
             )
     rng = numpy_generator(seed, "stylised facts")
-    number = np.unique(range(len(real)) if groups is None else groups, return_inverse=True)[1]
+    names = range(len(real)) if groups is None else [str(group) for group in groups]
+    number = np.unique(list(names), return_inverse=True)[1]
     of_group = [np.flatnonzero(number == k) for k in range(int(number.max()) + 1)]
     draws: dict[str, list[tuple[float, float]]] = {name: [] for name in FACTS}
     for _ in range(DRAWS):
