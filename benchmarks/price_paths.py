@@ -1,6 +1,6 @@
 """Made paths of daily returns against real ones, by stylised facts.
 
-python benchmarks/price_paths.py [--steps 800] [--contender flow]
+python benchmarks/price_paths.py [--steps 400] [--contender flow]
 
 Real: 20 American stocks, 1990 to 2022 (package skfolio), each divided by its standard deviation,
 cut into windows of 64 days. Every second window is learned from, the others are compared with.
@@ -104,6 +104,7 @@ def main(steps: int, seed: int, chosen: str) -> None:
     cut = windows()
     learned = cut[:, ::2].reshape(-1, DAYS)
     real = cut[:, 1::2].reshape(-1, DAYS)
+    times = np.tile(np.arange(cut[:, 1::2].shape[1]), len(cut))  # stocks move together
     rng = numpy_generator(seed, "paths")
     contenders = {
         "real": lambda: learned,
@@ -115,7 +116,7 @@ def main(steps: int, seed: int, chosen: str) -> None:
     for name, make in contenders.items():
         if chosen not in ("all", name):
             continue
-        found = stylised_facts(real, make(), seed)
+        found = stylised_facts(real, make(), seed, times)
         facts = {
             one.scope["fact"]: {
                 "value": one.value,
@@ -132,6 +133,7 @@ def main(steps: int, seed: int, chosen: str) -> None:
                 "contender": name,
                 "facts": facts,
                 "paths": found[0].n,
+                "independent_times": found[1].n,
                 "real_paths": len(real),
                 "training_steps": steps if name == "flow" else None,
                 "seed": seed,
@@ -141,7 +143,7 @@ def main(steps: int, seed: int, chosen: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--contender", default="all")
     given = parser.parse_args()

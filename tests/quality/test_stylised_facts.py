@@ -70,6 +70,19 @@ def test_two_halves_of_one_set_are_alike_and_normal_steps_differ() -> None:
     assert words["volatility_clustering"] == "differs"
 
 
+def test_paths_that_move_together_widen_the_interval() -> None:
+    """Twenty copies of each path tell no more than one."""
+    paths = np.random.default_rng(5).standard_t(5, (40, 64))
+    made = np.random.default_rng(6).standard_t(5, (400, 64))
+    copies, groups = np.repeat(paths, 20, axis=0), np.repeat(np.arange(40), 20)
+    once, together, apart = (
+        stylised_facts(*pair)[5]
+        for pair in ((paths, made), (copies, made, 0, groups), (copies, made))
+    )
+    width = {k: f.high - f.low for k, f in enumerate((once, together, apart)) if f.high and f.low}
+    assert width[1] == pytest.approx(width[0], rel=0.2) and width[2] < 0.8 * width[0]
+
+
 def test_too_few_paths_and_holes_are_refused() -> None:
     paths = np.ones((20, 64))
     with pytest.raises(GobelinError, match="made paths of 3 x 64"):

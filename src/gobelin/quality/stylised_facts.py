@@ -16,7 +16,7 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -28,7 +28,7 @@ LAGS = range(1, 6)
 TAIL = 0.05  # share of the sizes that are the tail
 DRAWS = 400
 LEAST_PATHS = 20
-METHOD = "percentile bootstrap over paths (Efron 1979)"
+METHOD = "percentile bootstrap over groups of paths (Efron 1979)"
 
 
 def excess_kurtosis(paths: np.ndarray) -> float:
@@ -74,11 +74,15 @@ FACTS: dict[str, Callable[[np.ndarray], float]] = {
 }
 
 
-def stylised_facts(real: np.ndarray, made: np.ndarray, seed: int = 0) -> list[Finding]:
+def stylised_facts(
+    real: np.ndarray, made: np.ndarray, seed: int = 0, groups: Sequence[object] | None = None
+) -> list[Finding]:
     """Findings: each fact of the made paths, its difference from the real ones with an interval,
     and the word `like the real ones` where the interval holds 0, else `differs`.
 
-    real: float64 [n, T]. made: float64 [m, T]. Raises GobelinError for too few or too short paths.
+    real: float64 [n, T]. made: float64 [m, T]. groups: of each real path [n]; paths of one time
+    move together, and are drawn together. None: each is a group of its own. Raises GobelinError for
+    too few or too short paths.
     """
     for name, paths in (("real", real), ("made", made)):
         if paths.ndim != 2 or len(paths) < LEAST_PATHS or paths.shape[1] <= max(LAGS):
@@ -91,10 +95,14 @@ def stylised_facts(real: np.ndarray, made: np.ndarray, seed: int = 0) -> list[Fi
                 f"stylised facts: {name} paths hold a value that is no number. Leave it out."
             )
     rng = numpy_generator(seed, "stylised facts")
+    names = range(len(real)) if groups is None else [str(group) for group in groups]
+    number = np.unique(list(names), return_inverse=True)[1]
+    of_group = [np.flatnonzero(number == k) for k in range(int(number.max()) + 1)]
     draws: dict[str, list[tuple[float, float]]] = {name: [] for name in FACTS}
     for _ in range(DRAWS):
         ours = made[rng.integers(0, len(made), len(made))]
-        theirs = real[rng.integers(0, len(real), len(real))]
+        drawn = rng.integers(0, len(of_group), len(of_group))
+        theirs = real[np.concatenate([of_group[k] for k in drawn])]
         for name, fact in FACTS.items():
             draws[name].append((fact(ours), fact(theirs)))
     findings = []
@@ -126,7 +134,7 @@ def stylised_facts(real: np.ndarray, made: np.ndarray, seed: int = 0) -> list[Fi
                 high=float(high),
                 method=METHOD,
                 verdict="like the real ones" if low <= 0 <= high else "differs",
-                n=len(made),
+                n=min(len(made), len(of_group)),
                 source="quality",
             )
         )
