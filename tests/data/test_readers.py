@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from gobelin.core import arrow
 from gobelin.core.errors import GobelinError
 from gobelin.data.read import read
 from gobelin.embedding.schema import Choices, infer
@@ -143,6 +144,31 @@ def test_parquet_bytes_files_and_dictionaries(tmp_path: Path) -> None:
         "linked": ["a.png", None],
         "word": ["a", "b"],
     }
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([f"a text {k}" for k in range(40)]),
+        pa.array([f"a text {k}" for k in range(40)]).dictionary_encode(),
+        pa.array([bytes([255, 0, k]) for k in range(40)]),
+        pa.array([{"bytes": bytes([255, 0, k]), "path": None} for k in range(40)]),
+        pa.array([[f"one {k}", "two"] for k in range(40)]),
+    ],
+    ids=["texts", "dictionary", "bytes", "files", "lists"],
+)
+def test_a_column_of_more_than_two_gigabytes_can_be_divided_into_rows(
+    column: pa.Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here of more than 100 bytes. Arrow raised ArrowInvalid, "offset overflow", in the middle of
+    `check`; with wide offsets it doesn't."""
+    pq.write_table(pa.table({"x": column}), tmp_path / "x.parquet")
+    plain = read(tmp_path / "x.parquet")
+    monkeypatch.setattr(arrow, "MOST_BYTES", 100)
+    wide = read(tmp_path / "x.parquet")
+    assert "large" in str(wide.table["x"].type) and "large" not in str(plain.table["x"].type)
+    assert wide.rows([3, 1]).values("x") == plain.rows([3, 1]).values("x")
+    assert wide.fingerprint == plain.fingerprint
 
 
 def test_parquet_refusals(tmp_path: Path) -> None:

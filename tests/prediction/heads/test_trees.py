@@ -107,3 +107,49 @@ def test_each_label_is_told_as_by_trees_of_its_own(name: str) -> None:
         theirs = of_scikit_learn(name, True).fit(X, held, WEIGHTS)
         assert np.allclose(p, theirs.predict(FRESH))
     assert np.array_equal(Trees(**grown.arrays()).checked(6, 3).sums(FRESH), own)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9, 1e12, -3.0])
+@pytest.mark.parametrize("name", GROWERS)
+def test_a_short_cut_divides_the_rows_as_before_and_tells_no_value(name: str, scale: float) -> None:
+    """Halfway between two rows' values, a cut and one of them give the other. Oracles: the answers
+    on the rows themselves, and every value between two neighbours with fewer digits, by search."""
+    x = X * scale
+    few = trees.few_values(x, WEIGHTS, 40)
+    grown = GROWERS[name](few, NUMBER, WEIGHTS, 1, 20, 3)
+    short = trees.short_cuts(grown, x)
+    assert np.array_equal(short.sums(x), grown.sums(x))
+    solved = before = 0
+    for at in np.flatnonzero(grown.feature >= 0):
+        values = np.unique(x[:, grown.feature[at]])
+        pairs = np.unique(few[:, grown.feature[at]])
+        middles = (pairs[1:] + pairs[:-1]) / 2
+        cut, was = float(short.threshold[at]), float(grown.threshold[at])
+        solved += bool(np.isclose(middles, cut, rtol=1e-13, atol=0).any())
+        before += bool(np.isclose(middles, was, rtol=1e-13, atol=0).any())
+        low = values[values <= was].max()
+        high = values[values > was].min()
+        assert low < cut < high
+        for places in range(-60, 60):  # no coarser grid has a point there
+            step = 2.0**places
+            if (np.floor(low / step) + 1) * step < high:
+                coarser = step
+        assert cut / coarser == round(cut / coarser)
+    assert solved == 0 and before == (short.feature >= 0).sum() * (name == "boosted")
+
+
+def test_cuts_between_equal_neighbours_and_at_the_ends_stay_in_place() -> None:
+    """Values one float apart, zeros, and a cut beyond all rows, as another column's rows make."""
+    close = np.array([1.0, np.nextafter(1.0, 2), -0.0, 5.0])[:, None]
+    for low, high in ((1.0, np.nextafter(1.0, 2)), (-0.0, 1.0), (5.0, 9.0), (-9.0, 0.0)):
+        tree = Trees(
+            np.array([0, -1, -1], np.int32),
+            np.array([(low + high) / 2, 0.0, 0.0]),
+            *(np.array([k, 0, 0], np.int32) for k in (1, 2)),
+            np.zeros(3, np.uint8),
+            np.array([[0.0], [1.0], [2.0]]),
+            np.zeros(1, np.int32),
+            np.zeros(1, np.int32),
+            np.zeros(1),
+        )
+        assert np.array_equal(trees.short_cuts(tree, close).sums(close), tree.sums(close))

@@ -206,14 +206,15 @@ def fit(
     from sklearn import config_context
 
     few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
-    x = trees.few_values(x[:, columns], weights, few)
+    seen = x[:, columns]
+    x = trees.few_values(seen, weights, few)
     grow = trees.boosted if member.head == "boosted" else trees.forest
     own = derived_seed(seed, "member", member.head)
     leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
     # its checks of settings take as long as the trees of few rows
     with one_thread(), config_context(skip_parameter_validation=True):
         grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
-    return Fitted(member, grown, columns, several)
+    return Fitted(member, trees.short_cuts(grown, seen), columns, several)
 
 
 def dropout_fusion(member: Member) -> Fusion:
