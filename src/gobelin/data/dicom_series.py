@@ -24,7 +24,7 @@ from gobelin.data.dicom_headers import (
     plane_of,
     single_spacing,
 )
-from gobelin.data.files import BadCell, afford
+from gobelin.data.files import BadCell, afford, visible_files
 from gobelin.data.slices import Plane, Stack, canonical, stacked
 from gobelin.data.volume import ARBITRARY, Volume
 
@@ -167,8 +167,8 @@ def _of_one(path: Path | bytes) -> tuple[Volume, list[str]]:
 
 def open_folder(folder: Path) -> tuple[Volume, list[str]]:
     """The one volume in a folder of DICOM files. Raises BadCell."""
-    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    volumes = [s for s in series_of(opened_headers(files)[0]) if s.kind == "volume"]
+    headers, _ = opened_headers(visible_files(folder))
+    volumes = [s for s in series_of(headers) if s.kind == "volume"]
     if len(volumes) != 1:
         raise BadCell(f"is a folder of {len(volumes)} volumes; one DICOM series was expected")
     return open_files([h.path for h in volumes[0].headers])

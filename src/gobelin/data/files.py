@@ -131,8 +131,16 @@ def cell_files(value: str, root: Path) -> list[Path]:
     if member := member_of(value):
         return [root / member.archive]
     if folder := cell_folder(value, root):
-        return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        return visible_files(folder)
     return [root / value]
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files directly in a folder, sorted, without hidden ones; none where it can't be read."""
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    except OSError:
+        return []
 
 
 def _may_leave(path: Path) -> bool:

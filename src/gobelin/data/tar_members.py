@@ -29,7 +29,8 @@ class Member:
 
 def member_of(value: Any) -> Member | None:  # noqa: ANN401 - a cell is any
     """The file inside an archive that a cell names; None for any other value."""
-    found = MEMBER.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
+    if not isinstance(value, str) or ".tar!" not in value:
+        return None
+    if (found := MEMBER.fullmatch(value)) is None:
         return None
     return Member(found["archive"], int(found["start"]), int(found["size"]), found["name"])

@@ -36,6 +36,7 @@ from gobelin.data.files import (
     file_head,
     items,
     spread,
+    visible_files,
 )
 from gobelin.data.nifti import is_nifti, open_nifti
 from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, Header, npy_array, npy_header
@@ -208,8 +209,8 @@ def volume_share(values: Sequence[Any], root: Path) -> float:
 
 def _names_volume(value: str, root: Path) -> bool:
     if folder := cell_folder(value, root):
-        first = next((p for p in sorted(folder.iterdir()) if p.is_file()), None)
-        return first is not None and is_dicom(file_head(str(first), root))
+        files = visible_files(folder)
+        return bool(files) and is_dicom(file_head(str(files[0]), root))
     head = file_head(value, root)
     return is_volume(head) or (head.startswith(ZIP) and _suffix(value) == ".npz")
 
