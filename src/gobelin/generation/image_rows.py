@@ -43,9 +43,10 @@ def image_field(schema: Schema, source: str = "") -> str:
     alike = [field for field in others if not source or field.kind == _kind(schema, source)]
     if not alike:
         found = ", ".join(f"{field.name!r} {medium(field.kind).plural}" for field in others)
+        given = medium(_kind(schema, source)).plural
         raise GobelinError(
-            f"generator.source: {source!r} holds {medium(_kind(schema, source)).plural}, the columns"
-            f" to make hold others ({found}). Name a source of their kind."
+            f"generator.source: {source!r} holds {given}, the columns to make hold others"
+            f" ({found}). Name a source of their kind."
         )
     return alike[0].name
 
