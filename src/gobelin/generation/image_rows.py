@@ -40,12 +40,13 @@ def image_field(schema: Schema, source: str = "") -> str:
             f"generator.source: {source!r} is the only image column, none is left to make. Add the"
             " other one."
         )
-    alike = [field for field in others if not source or field.kind == schema.kind(source)]
+    alike = [field for field in others if not source or field.kind == _kind(schema, source)]
     if not alike:
         found = ", ".join(f"{field.name!r} {medium(field.kind).plural}" for field in others)
+        given = medium(_kind(schema, source)).plural
         raise GobelinError(
-            f"generator.source: {source!r} holds {medium(schema.kind(source)).plural}, the columns"
-            f" to make hold others ({found}). Name a source of their kind."
+            f"generator.source: {source!r} holds {given}, the columns to make hold others"
+            f" ({found}). Name a source of their kind."
         )
     return alike[0].name
 
@@ -97,7 +98,7 @@ def image_rows(
         raise GobelinError(f"generate: no training row has an image{both}. Check the image column.")
 
     def pixels(name: str) -> np.ndarray:
-        of_kind, opening = medium(schema.kind(name)), dataset.opening(name)
+        of_kind, opening = medium(_kind(schema, name)), dataset.opening(name)
 
         def of_row(row: int) -> np.ndarray:
             value = values[name][row]
@@ -133,6 +134,11 @@ def _columns(schema: Schema, source: str, parts: frozenset[str]) -> list[str]:
     """The column of images, and that of the images to start from where there is one."""
     column = schema.field(image_field(schema, source)).columns[0]
     return [column, source] if source and "source" in parts else [column]
+
+
+def _kind(schema: Schema, column: str) -> str:
+    """The kind of the field that a column is in."""
+    return next(field.kind for field in schema.fields if column in field.columns)
 
 
 def _stacked(arrays: list[np.ndarray], column: str, of_kind: Medium) -> np.ndarray:
