@@ -160,7 +160,7 @@ def grids(folder: Path) -> None:
             {
                 "contender": f"grid {name}",
                 "meshes": len(meshes),
-                "closed_before": whole,
+                "inside_exact": whole,
                 "side": SIDE,
                 "watertight": figure(intervals.proportion(closed)),
                 "overlap_mean": round(float(np.mean(overlaps)), 4),

@@ -13,6 +13,7 @@ from gobelin.data.mesh_grid import (
     FINE,
     HALF,
     OPEN,
+    THIN_NOTE,
     Grid,
     _winding,
     grid_of,
@@ -131,6 +132,16 @@ def test_open_meshes_say_so() -> None:
     assert cut.closed and overlap(grid_of(cut, 16, place=thin).values, thin.values) > 0.8
     inwards = Mesh(whole.vertices, whole.faces[:, ::-1])
     assert overlap(grid_of(inwards, 24).values, grid_of(whole, 24).values) == 1
+
+
+def test_a_thin_closed_mesh_stays() -> None:
+    """A board of a twentieth of its length in a grid whose voxels are a thirtieth, and thinner."""
+    for thick in (0.05, 0.01, 0.001):
+        grid = grid_of(box((1, thick, 1)), 32)
+        cut = mesh_of(grid.values, grid.low, grid.step)
+        assert overlap(grid_of(cut, 32, place=grid).values, grid.values) > 0.8
+        assert (grid.values > HALF).sum() >= 30 * 30
+    assert grid.note == THIN_NOTE and grid_of(torus(), 32).note == ""
 
 
 def test_nothing_inside() -> None:

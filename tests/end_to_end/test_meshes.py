@@ -29,7 +29,7 @@ SETTINGS = (
     "generator.steps=20",
     "generator.settings.width=16",
 )
-SIDE, ROWS = 20.0, 48  # the longest side of a mesh, in the unit of the files
+SIDE, ROWS = 20.0, 64  # the longest side of a mesh, in the unit of the files
 
 
 def planted(rng: np.random.Generator, label: int) -> Mesh:

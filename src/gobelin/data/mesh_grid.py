@@ -10,8 +10,10 @@ mesh the mean over six rays along the axes stands for it (Jacobson et al. 2013, 
 winding number is the mean over all directions), and each voxel that the surface passes through
 counts as whole, or a sheet without thickness would vanish; this is noted.
 
-What this cannot show: what is thinner than a voxel. Of a thin leg of a closed mesh a shade stays,
-which the cut at the half does not see.
+So it is for a closed mesh that is thin nearly everywhere, such as a thing made of boards.
+
+What this cannot show: what is thinner than a voxel in a mesh that is otherwise thick. Of a thin leg
+a shade stays, which the cut at the half does not see.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ FINE = 3  # points along each side of a voxel
 EDGE = 1  # empty voxels around the mesh, so that a cut is closed
 HALF = 127.5  # of 255, the surface
 OPEN = "open: inside is where most rays say so, and where the surface passes"
+# A mesh is thin where fewer of the voxels that hold some of it are more than half inside
+THIN = 0.6
+THIN_NOTE = "thin: each voxel that the surface passes counts as whole"
 # A small part of a fine step, by which rays miss the edges of faces that lie on the grid
 ASIDE = (0.0137, 0.0071, 0.0193)
 
@@ -39,7 +44,7 @@ class Grid:
 
     values: uint8 [S, S, S], 255 where a voxel lies inside. low: float64 [3], the outer corner of
     the first voxel: right, up and towards the viewer. step: side of a voxel, in the mesh's unit.
-    note: how the inside of a mesh that is not closed was told, '' for a closed one.
+    note: how the inside of a mesh that is open or thin was told, '' for an exact one.
     """
 
     values: np.ndarray
@@ -62,14 +67,16 @@ def grid_of(mesh: Mesh, side: int, up: str = "y", place: Grid | None = None) -> 
     whole = _outwards(mesh)
     winding, touched = _winding(fine, FINE * side, 1 if whole else 3)
     inside = np.abs(winding) > 0.5
-    shares = _voxels(inside, side).mean((1, 3, 5))
-    if not (whole and inside.any()):
+    shares, note = _voxels(inside, side).mean((1, 3, 5)), "" if whole else OPEN
+    if whole and (shares > 0.5).sum() < THIN * (shares > 0).sum() or not inside.any():
+        note = note or THIN_NOTE
+    if note:
         shares = np.maximum(shares, _voxels(touched, side).any((1, 3, 5)))
     # right, up, towards -> up, away, right
     values = np.round(shares * 255).astype(np.uint8).transpose(1, 2, 0)[:, ::-1]
     if not values.any():
         raise BadCell("has no voxel inside")
-    return Grid(np.ascontiguousarray(values), start, step, "" if whole else OPEN)
+    return Grid(np.ascontiguousarray(values), start, step, note)
 
 
 def _voxels(points: np.ndarray, side: int) -> np.ndarray:
