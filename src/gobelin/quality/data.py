@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gobelin.core.config import setting, settings_class
+from gobelin.core.config import resolved, setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
@@ -67,6 +67,17 @@ class Check:
         default="",
         description="Table of dates and values that windows without dates were cut from.",
     )
+
+    @property
+    def fitted(self) -> dict[str, object]:
+        """The settings that may change what is fitted, for a cache key."""
+        return {name: value for name, value in resolved(self).items() if name != "source"}
+
+    @property
+    def key(self) -> dict[str, object]:
+        """The settings that change what is checked. Without a source the keys of earlier runs
+        stay."""
+        return self.fitted | ({"source": self.source} if self.source else {})
 
 
 @dataclass(frozen=True)

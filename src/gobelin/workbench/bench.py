@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gobelin.core import config
 from gobelin.core.arguments import typed_methods
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
@@ -98,7 +97,7 @@ class Workbench:
         make_base_space(self.run)
         self.run = self.run.begin()
         warn(self.run)
-        key = fingerprint(self.run.data.key, config.resolved(self.run.settings.check))
+        key = fingerprint(self.run.data.key, self.run.settings.check.key)
         return self._keep("check", key, partial(checked, self.run))
 
     def fit(self, generator: bool = False) -> list[Finding]:

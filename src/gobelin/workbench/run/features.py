@@ -52,7 +52,7 @@ class RunFeatures:
         if tune.minutes is None:
             tune = replace(tune, minutes=2.0)  # the default in earlier versions: keys stay
         return fingerprint(
-            checked.key, resolved(tune), list(s.leave_out), resolved(s.check), key_of(s.predict)
+            checked.key, resolved(tune), list(s.leave_out), s.check.fitted, key_of(s.predict)
         )
 
     def steps(self) -> int:

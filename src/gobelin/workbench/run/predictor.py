@@ -47,7 +47,7 @@ class RunPredictor:
             key_of(s.predict),
             resolved(self.fusion),
             list(s.leave_out),
-            resolved(s.check),
+            s.check.fitted,
             resolved(s.align) if s.predict.features == "shared" else "",
             *(["folds by time"] if s.split.by == "time" else []),
         )
@@ -205,4 +205,8 @@ class RunPredictor:
         stored = self.folder.key(f"verbs/{verb}")
         if stored and self.space.made and stored.startswith(self.fingerprint):
             return self.fingerprint
+        settings = self.features.data.settings
+        if verb == "evaluate" and settings.trade.returns:
+            trade = resolved(settings.trade), settings.split.purge
+            return fingerprint(self.model.fingerprint(), *trade)
         return self.model.fingerprint()
