@@ -41,7 +41,11 @@ FIXED: dict[str, Any] = {
     "generator": {"name": "imported", "seeds": 1},
 }
 LARGER: dict[str, Any] = {"encoders": {"image": {"pixels": 160}}}
-PIXELS: dict[str, Any] = {"encoders": {"image": {"name": "pixels", "frequencies": 24}}}
+PIXELS: dict[str, Any] = {
+    "encoders": {"image": {"name": "pixels"}},
+    "fusion": {"name": "concat"},
+    "align": {"width": 32, "steps": 0},
+}
 TRAINED: dict[str, Any] = {
     "generator": {"size": 32, "steps": 400},
     "augment": {"generators": ("gan", "flow")},
