@@ -80,7 +80,8 @@ def opened(run: Path, **settings: Any) -> Workbench:
 
 
 def assert_same(found: list[Mapping[str, Any]], expected: list[Mapping[str, Any]]) -> None:
-    """Findings of the same names, scopes and numbers, in the same order."""
+    """Findings of the same names, scopes and numbers, in the same order; without the new ones."""
+    found = [row for row in found if row["name"] not in RENAMED["new"]]
 
     def name(row: Mapping[str, Any]) -> tuple[object, ...]:
         scopes = RENAMED["scopes"]
