@@ -274,8 +274,8 @@ def brains() -> str:
                 for rival in ("mean of the label", "nearest training slice")
             ]
             lines.append(
-                f"- {row['held_out']}, trained on {row['trained_on']}: `translate` with 1 evaluation"
-                f" gains {', '.join(gains)} (paired)."
+                f"- {row['held_out']}, trained on {row['trained_on']}: `translate` with 1"
+                f" evaluation gains {', '.join(gains)} (paired)."
             )
     lines += [
         "",
