@@ -124,3 +124,27 @@ def test_the_catalogues_as_installed(predicts: str, tmp_path: Path) -> None:
     )
     heights = np.array([float(v) for v in data.values("height")])
     assert np.allclose(np.exp([float(v) for v in data.values("log_height")]), heights, rtol=1e-3)
+
+
+def test_a_piece_has_its_mesh_in_the_colours_of_its_materials(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    from gobelin.data.meshes import open_mesh
+
+    path = folder / "Planted.sh3f"
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in ("table", "bill"):
+            text = f"mtllib {name}.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl red\nf 1 2 3\n"
+            archive.writestr(f"planted/{name}.obj", text)
+            archive.writestr(f"planted/{name}.mtl", "newmtl red\nKd 1 0 0\n")
+        text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
+        names = "".join(f"model#{k}=/planted/{n}.obj\r\n" for k, n in ((1, "table"), (2, "bill")))
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(folder / "new.zip", "w") as new:
+        for entry in old.namelist():
+            own = entry == "PluginFurnitureCatalog.properties"
+            new.writestr(entry, (text + names).encode("latin-1") if own else old.read(entry))
+    (folder / "new.zip").replace(path)
+    sample = Sweethome(folder=str(folder), size=8, languages=("en", "de"), meshes=True)
+    data = read(sample.write(tmp_path / "out", 0))
+    mesh, note = open_mesh(data.values("mesh")[1], data.root)
+    assert mesh.colours is not None and mesh.colours.tolist() == [[255, 0, 0]]
+    assert note == "not closed"

@@ -64,7 +64,9 @@ def test_a_mesh_is_a_query(run: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.count("kind: ring") == 5
     sheet = tmp_path / "sheet.png"
     main(["search", str(run), "--mesh", str(tmp_path / "q.glb"), "--sheet", str(sheet)])
-    assert "can't" not in capsys.readouterr().err and Image.open(sheet).height > 100
+    assert "can't" not in capsys.readouterr().err
+    with Image.open(sheet) as picture:
+        assert picture.height > 100
     main(["describe", str(run), "--mesh", str(tmp_path / "q.glb")])
     assert "class ring" in capsys.readouterr().out.splitlines()[0]
 

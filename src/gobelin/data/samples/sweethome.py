@@ -1,5 +1,4 @@
-"""Sweet Home 3D's furniture: 820 pieces with an image, names in many languages, tags and sizes, and
-on request a mesh.
+"""Sweet Home 3D's furniture: 820 pieces with image, names in many languages, sizes, and a mesh.
 
 The files are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or
 CC BY 3.0, each catalogue says which); none comes with Gobelin. A catalogue is a zip with
