@@ -19,12 +19,12 @@ from gobelin.workbench.bench import Workbench
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     folder = tmp_path_factory.mktemp("places")
     rng = np.random.default_rng(0)
-    latitude, longitude = rng.uniform(-60, 60, 120), rng.uniform(-170, 170, 120)
+    latitude, longitude = rng.uniform(-60, 60, 400), rng.uniform(-170, 170, 400)
     table = {
-        "id": [f"r{k}" for k in range(120)],
+        "id": [f"r{k}" for k in range(400)],
         "lat": [None if k == 7 else round(float(v), 3) for k, v in enumerate(latitude)],
         "lon": [round(float(v), 3) for v in longitude],
-        "noise": rng.normal(size=120).round(3).tolist(),
+        "noise": rng.normal(size=400).round(3).tolist(),
         "climate": ["warm" if v > 0 else "cold" for v in latitude],
     }
     table["lat"][11] = 95.0
@@ -33,7 +33,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
         "schema": {"id": "id", "lat": "place", "lon": "place", "climate": "category"},
         "encoders": {"place": {"model": str(weights_file(folder))}},
         "align": {"width": 8, "steps": 0},
-        "fusion": {"name": "concat", "settings": {"steps": 60}},
+        "fusion": {"name": "concat", "settings": {"steps": 300}},
         "predict": {"folds": 2, "decays": [0.01]},
         "runtime": processor.SETTINGS,
     }

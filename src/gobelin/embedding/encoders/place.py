@@ -172,27 +172,27 @@ def _columns(field: Field, cells: TrainingCells) -> tuple[str, ...]:
 
 def coordinates(cell: Mapping[str, Any], columns: Sequence[str]) -> tuple[float, float, str]:
     """Latitude, longitude, and a note of what was converted. columns: one, or latitude and
-    longitude. Raises BadCell."""
+    longitude. Raises BadCell, which sets both columns aside."""
     if len(columns) == 1:
         whole = cell[columns[0]]
         parts = whole.split(",") if isinstance(whole, str) else whole
         if not isinstance(parts, list | tuple | np.ndarray) or len(parts) != 2:
             raise BadCell(f"{str(whole)[:40]!r} is no 'latitude, longitude'", columns[0])
-        values, names = list(parts), [columns[0]] * 2
+        values = list(parts)
     else:
         lacking = [c for c in columns if cell.get(c) is None]
         if lacking:
-            raise BadCell(f"has no {lacking[0]}, and a place needs both numbers", lacking[0])
-        values, names = [cell[c] for c in columns], list(columns)
+            raise BadCell(f"has no {lacking[0]}, and a place needs both numbers")
+        values = [cell[c] for c in columns]
     found = [number(value) for value in values]
-    for value, read, name in zip(values, found, names, strict=True):
+    for value, read in zip(values, found, strict=True):
         if read is None:
-            raise BadCell(f"{str(value)[:40]!r} is not a number of degrees", name)
+            raise BadCell(f"{str(value)[:40]!r} is not a number of degrees")
     latitude, longitude = (float(v) for v in found if v is not None)
     if abs(latitude) > 90:
-        raise BadCell(f"latitude {latitude:g} is not between -90 and 90. {SWAPPED}", names[0])
+        raise BadCell(f"latitude {latitude:g} is not between -90 and 90. {SWAPPED}")
     if not -180 <= longitude <= 360:
-        raise BadCell(f"longitude {longitude:g} is not between -180 and 180", names[1])
+        raise BadCell(f"longitude {longitude:g} is not between -180 and 180")
     if longitude > 180:
         return latitude, longitude - 360, "longitude from 0 to 360"
     return latitude, longitude, ""
