@@ -20,6 +20,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
+from gobelin.generation.sizes import refuse_size
 from gobelin.networks.condition import ConditionEmbedding, Parts
 from gobelin.networks.training import Task, TrainingSettings, run
 from gobelin.networks.watching import (
@@ -116,16 +117,6 @@ class Learned:
     def embedding(self, width: int) -> ConditionEmbedding:
         """A fresh embedding of its conditions, [N] -> [N, width]."""
         return ConditionEmbedding(len(self.fields), self.vector, self.classes, width, self.number)
-
-
-def refuse_size(name: str, sides: tuple[int, ...]) -> None:
-    """Raises a GobelinError for sides, H, W or D, H, W, that no generator makes."""
-    what, unit, most = ("images", "pixels", 256) if len(sides) == 2 else ("volumes", "voxels", 64)
-    if not 16 <= max(sides) <= most:
-        raise GobelinError(
-            f"{name}: {what} of 16 to {most} {unit}, found {' x '.join(map(str, sides))}. Resize"
-            " them with size=..."
-        )
 
 
 class Facts(Protocol):

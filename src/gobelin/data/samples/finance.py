@@ -1,5 +1,4 @@
-"""Some American stocks: the prices of 64 trading days, a chart of them, facts of the last day; and
-whether the stock rises in the next five days.
+"""American stocks: 64 days of prices, a chart, facts of the last day; does it rise in five days?
 
 Daily closes come with the package skfolio (BSD-3), adjusted for splits and dividends, and are read
 where it is installed; it is not imported. The prices of a row have their dates, so the look-ahead
