@@ -48,7 +48,7 @@ def _attempt(
         try:
             return reasons, encoder.decode(cell, root)[1]
         except BadCell as error:
-            blamed = [error.column] if error.column else list(cell)
+            blamed = [error.column] if error.column in cell else list(cell)
             reasons += [(column, str(error)) for column in blamed]
             cell = {c: v for c, v in cell.items() if c not in blamed}
     return reasons, ""

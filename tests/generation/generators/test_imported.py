@@ -90,3 +90,17 @@ def test_a_folder_that_will_not_do_is_one_line(what: str, tmp_path: Path) -> Non
             rows, rows, Context(RUNTIME, tmp_path, 1)
         )
     assert "\n" not in str(caught.value)
+
+
+def test_changed_files_are_told(tmp_path: Path) -> None:
+    made, stored = album(tmp_path / "made", {"cat": 2, "dog": 2, "hen": 2}), tmp_path / "stored"
+    stored.mkdir()
+    fit(made, tmp_path).save(stored)
+    sampler = catalog.build("generators", "imported", {"folder": str(made)}).load(stored, RUNTIME)
+    assert sampler.outdated() == ""
+    (made / "cat" / "new.png").write_bytes(png_bytes(np.zeros((20, 20, 3), np.uint8)))
+    assert "have changed" in sampler.outdated()
+    (made / "cat" / "new.png").unlink()
+    assert sampler.outdated() == ""
+    made.rename(tmp_path / "elsewhere")
+    assert sampler.outdated() == ""  # what was read is in the run

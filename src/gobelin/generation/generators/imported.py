@@ -24,6 +24,7 @@ from torch import nn
 from gobelin.core import weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import refuse
 from gobelin.data.class_folders import image_files
@@ -98,9 +99,8 @@ class Imported:
                 root,
             )
         labels = [names.get(p.relative_to(root).parts[0], -1) for p in files]
-        return ImportedSampler(
-            self, train.classes, Album(torch.from_numpy(np.stack(images)), torch.tensor(labels))
-        )
+        album = Album(torch.from_numpy(np.stack(images)), torch.tensor(labels))
+        return ImportedSampler(self, train.classes, album, files_of(root, files))
 
     def load(self, folder: Path, runtime: Runtime) -> ImportedSampler:
         """The sampler that was saved in `folder`; the images are in it."""
@@ -112,7 +112,16 @@ class Imported:
             return Album(images, torch.zeros(count, dtype=torch.long))
 
         album = weights.loaded(folder, config, empty)
-        return ImportedSampler(Imported(**config["settings"]), tuple(config["classes"]), album)
+        settings, contents = Imported(**config["settings"]), config.get("contents", "")
+        return ImportedSampler(settings, tuple(config["classes"]), album, contents)
+
+
+def files_of(root: Path, files: Sequence[Path]) -> str:
+    """A hash of the names, sizes and times of files below a folder."""
+    states = [
+        (p.relative_to(root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in files
+    ]
+    return fingerprint("files", *sorted(states))
 
 
 class Album(nn.Module):
@@ -130,10 +139,14 @@ class Album(nn.Module):
 class ImportedSampler:
     """Draws from the images of a folder.
 
-    classes: of the data; the folder may hold images of some of them only."""
+    classes: of the data; the folder may hold images of some of them only. contents: a hash of the
+    files that were read; '' where it is not known."""
 
-    def __init__(self, settings: Imported, classes: tuple[str, ...], album: Album) -> None:
+    def __init__(
+        self, settings: Imported, classes: tuple[str, ...], album: Album, contents: str = ""
+    ) -> None:
         self.settings, self.classes, self.album = settings, classes, album
+        self.contents = contents
         self.accepts = frozenset({"target"} if classes else ())
         h, w, c = album.images.shape[1:]
         self.size = (int(h), int(w), int(c))
@@ -161,6 +174,14 @@ class ImportedSampler:
             )
         return int(able[numpy_generator(seed, "imported").integers(len(able))])
 
+    def outdated(self) -> str:
+        """Why the folder must be read again, in words; '' where it need not, or is gone."""
+        root = Path(self.settings.folder).expanduser()
+        if not self.contents or not root.is_dir():
+            return ""
+        same = files_of(root, image_files(root)) == self.contents
+        return "" if same else f"imported: the files in {root} have changed since they were read"
+
     def fingerprint(self) -> str:
         return weights.fingerprint(self.album, "imported", self.classes)
 
@@ -170,5 +191,6 @@ class ImportedSampler:
             "classes": self.classes,
             "size": self.size,
             "images": len(self.album.labels),
+            "contents": self.contents,
         }
         weights.save(folder, config, self.album, IMPORTED_FORMAT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from gobelin.workbench.run import privacy_ledger, verbs
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.space import RunSpace
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,12 @@ class RunGenerator:
             name, self.key(seed), make, lambda stage: sampling.load(stage, data.runtime, over)
         )
         shutil.rmtree(work, ignore_errors=True)
+        # of images that were made elsewhere, and read into the run
+        if not self.folder.saved and (why := getattr(sampler, "outdated", str)()):
+            LOG.warning("%s. They are read again.", why)
+            verbs.discard_resting_on(self.folder, "generator")
+            self.folder.discard(name)
+            return self.sampler(seed)
         return Trained(sampler, component, space)
 
     def _trained(
