@@ -45,6 +45,7 @@ def values_of(kind: str, rng: np.random.Generator) -> list[Any]:
         "series": lambda k: rng.normal(size=24).cumsum().tolist(),
         "volume": lambda k: npy(rng.normal(size=(8, 9, 10)) * (100 if k == ROWS - 1 else 1)),
         "mesh": lambda k: ply_bytes(scattered(k) if k == ROWS - 1 else box(rng.lognormal(size=3))),
+        "place": lambda k: f"{rng.uniform(-60, 60):.3f}, {rng.uniform(-170, 170):.3f}",
         "date": lambda k: f"{1950 + k}-0{1 + k % 9}-{10 + k % 17}",
     }[kind]
     return [made(k) for k in range(ROWS)]

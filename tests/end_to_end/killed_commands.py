@@ -58,7 +58,7 @@ def work(words: list[str], at: int | str, errors: Path, event: str = "SIGKILL") 
     sys.exit(0)
 
 
-def quick(schema: object, runtime: object) -> Any:
+def quick(schema: object, runtime: object, kind: str) -> Any:
     """A judge without training."""
     from gobelin.core import catalog
     from gobelin.quality.probes import IndependentEncoder

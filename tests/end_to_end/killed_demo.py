@@ -36,7 +36,7 @@ def work(folder: Path, errors: Path) -> None:
     def fewer(slot: str, name: str, settings: Mapping[str, Any] | None = None) -> Any:
         return build(slot, name, {"rows": 160} if slot == "samples" else settings)
 
-    def beside(schema: object, runtime: object) -> IndependentEncoder:
+    def beside(schema: object, runtime: object, kind: str) -> IndependentEncoder:
         return IndependentEncoder("pixels", build("encoders", "pixels").fit([], None, {}, runtime))
 
     catalog.build, IndependentEncoder.choose = fewer, staticmethod(beside)  # type: ignore[assignment, method-assign]

@@ -153,4 +153,9 @@ def test_paths_in_every_corner_of_the_settings_are_cut(run: Workbench, tmp_path:
     assert told(out, [*words_of(bench), "secret", str(tmp_path)]) == []
     kept = read_json(out / "settings.json")
     assert kept["align"]["base"] == "base" and kept["judge"]["space_settings"]["model"] == "model"
-    assert gobelin.from_pretrained(out).predict(data).rows() == bench.predict(data).rows()
+    # sets of a saved run may be larger, as its bounds are rounded up
+    both = [p.predict(data).rows() for p in (gobelin.from_pretrained(out), bench)]
+    plain = [[{k: v for k, v in row.items() if k != "set"} for row in rows] for rows in both]
+    assert plain[0] == plain[1]
+    for larger, own in zip(*both, strict=True):
+        assert set(str(own["set"]).split("|")) - {""} <= set(str(larger["set"]).split("|"))

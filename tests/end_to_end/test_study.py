@@ -253,7 +253,9 @@ def test_labels_are_screened_on_real_rows(
     eyes = IndependentEncoder(
         "pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.run.data.runtime)
     )
-    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda schema, runtime: eyes))
+    monkeypatch.setattr(
+        IndependentEncoder, "choose", staticmethod(lambda schema, runtime, kind: eyes)
+    )
     wrong = np.zeros(0, bool)
 
     def planted(images: GeneratedImages) -> np.ndarray:

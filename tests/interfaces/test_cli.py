@@ -77,7 +77,9 @@ def test_the_flags_of_a_query_are_those_of_the_encoders() -> None:
     """Second implementation: the classes, imported."""
     found = {name: catalog.find("encoders", name) for name in catalog.names("encoders")}
     flags = {f"--{one.flag}": name for name, one in found.items() if one.flag and one.default}
-    assert set(flags) == {"--audio", "--image", "--row", "--series", "--text"}
+    assert set(flags) == {
+        *("--audio", "--image", "--mesh", "--place", "--row", "--series", "--text", "--volume"),
+    }
     for verb in ("search", "describe", "generate"):
         offered = [o for o in cli.commands[verb].params if str(o.name).startswith("query_")]
         assert {o.opts[0] for o in offered} == set(flags)

@@ -27,7 +27,7 @@ class Reading:
 
     rows: int = setting(default=5_000_000, ge=1, le=10**9, description="Most rows of a data set.")
     columns: int = setting(
-        default=11_000,
+        default=10_000,
         ge=1,
         le=1_000_000,
         description="Most columns of a data set. Every key of JSON lines is one.",

@@ -103,11 +103,13 @@ def _below(value: str | bytes, root: Path) -> Path:
     path = Path(value)
     try:
         # most texts of a table are no paths: one look, before the links on the way are followed
-        if not os.path.lexists(os.path.join(root, value)) and not _may_leave(path):
-            raise BadCell("no such file")
+        if not _may_leave(path):
+            os.lstat(os.path.join(root, value))
         whole = (path if path.is_absolute() else root / path).resolve()
         if not whole.is_relative_to(root.resolve()):
             raise BadCell(f"{LEAVES} (--root DIR allows a wider one)")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BadCell("no such file") from error
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
     return whole

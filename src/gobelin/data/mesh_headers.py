@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gobelin.core.parse import json_value
 from gobelin.data.files import HEAD, BadCell, afford
 
 MESH_SUFFIXES = {".obj", ".ply", ".stl", ".glb"}
@@ -167,7 +168,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], bytes]:
         found.setdefault(kind, data[place + 8 : place + 8 + length])
         place += 8 + length
     try:
-        head = json.loads(found[GLB_JSON])
+        head = json_value(found[GLB_JSON])
     except (KeyError, ValueError, RecursionError) as error:
         raise BadCell("is damaged (its header is no JSON)") from error
     if not isinstance(head, dict):

@@ -54,7 +54,7 @@ def marked_ply(
 def _ascii(lineage: Mapping[str, Any]) -> str:
     """JSON in ASCII; lone surrogates become ?"""
     text = json.dumps(dict(lineage), ensure_ascii=False, default=str)
-    return json.dumps(json.loads(text.encode("utf-8", "replace")), sort_keys=True)
+    return json.dumps(parse.json_value(text.encode("utf-8", "replace")), sort_keys=True)
 
 
 def _lines(name: str, text: str) -> list[str]:

@@ -9,7 +9,6 @@ date that stands there twice counts once where its values are equal, else the ce
 from __future__ import annotations
 
 import datetime
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.parse import json_value
 from gobelin.data.dates import is_date, undecided
 from gobelin.data.fields import NO_NUMBER
 from gobelin.data.files import BadCell, afford, cell_bytes
@@ -161,7 +161,7 @@ def _of_text(text: str) -> list[list[Any]] | None:
     if text[:1] in "[{":
         afford("cell_mb", 8 * len(text))
         try:
-            value = json.loads(text)
+            value = json_value(text)
         except (ValueError, RecursionError):
             return None
         return None if isinstance(value, str) else _rows(value, Path())

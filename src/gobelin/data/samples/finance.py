@@ -1,4 +1,4 @@
-"""American stocks: 64 days of prices, a chart, facts of the last day; does it rise in five days?
+"""American stocks: 64 days of prices, a chart, facts; whether each rises in the next five days.
 
 Daily closes come with the package skfolio (BSD-3), adjusted for splits and dividends, and are read
 where it is installed; it is not imported. The prices of a row have their dates, so the look-ahead
