@@ -303,9 +303,7 @@ def test_condition_match_asks_by_the_source_image_alone(
     eyes = IndependentEncoder(
         "pixels", catalog.build("encoders", "pixels").fit([], None, {}, opened.data.runtime)
     )
-    monkeypatch.setattr(
-        IndependentEncoder, "choose", staticmethod(lambda schema, runtime, kind: eyes)
-    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda *given: eyes))
     found = condition_match.match(opened, [Trained(Negative(), "negative", "no space")])
     measured = {f.scope.get("of", f.comparator): f for f in found if f.value is not None}
     assert {f.scope.get("field") for f in measured.values()} == {"before"} and [

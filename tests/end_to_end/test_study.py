@@ -253,9 +253,7 @@ def test_labels_are_screened_on_real_rows(
     eyes = IndependentEncoder(
         "pixels", catalog.build("encoders", "pixels").fit([], None, {}, bench.run.data.runtime)
     )
-    monkeypatch.setattr(
-        IndependentEncoder, "choose", staticmethod(lambda schema, runtime, kind: eyes)
-    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda *given: eyes))
     wrong = np.zeros(0, bool)
 
     def planted(images: GeneratedImages) -> np.ndarray:

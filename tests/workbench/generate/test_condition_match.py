@@ -58,9 +58,7 @@ def pixels(monkeypatch: pytest.MonkeyPatch, runtime: Runtime) -> None:
     eyes = IndependentEncoder(
         "pixels", catalog.build("encoders", "pixels").fit([], None, {}, runtime)
     )
-    monkeypatch.setattr(
-        IndependentEncoder, "choose", staticmethod(lambda schema, runtime, kind: eyes)
-    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda *given: eyes))
 
 
 @dataclass
@@ -327,9 +325,7 @@ def test_what_a_generator_cannot_be_asked_by_is_said(run: Run) -> None:
 def test_without_a_second_encoder_or_rows_it_says_so(
     run: Run, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
-    monkeypatch.setattr(
-        IndependentEncoder, "choose", staticmethod(lambda schema, runtime, kind: None)
-    )
+    monkeypatch.setattr(IndependentEncoder, "choose", staticmethod(lambda *given: None))
     assert all(
         "no image encoder" in f.note and f.value is None
         for f in measured(run, Painter(run)).values()
