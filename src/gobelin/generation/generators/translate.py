@@ -109,10 +109,7 @@ class Translate:
         default=300.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
     )
     filter: int = setting(
-        default=0,
-        ge=0,
-        le=31,
-        description="Side of a linear filter of the source that the network corrects. 0 = none.",
+        default=0, ge=0, le=31, description="Side of a linear filter of the source. 0 = none."
     )
     evaluations: int = setting(
         default=8, ge=1, le=10000, description="Evaluations of the network for an image."
@@ -127,6 +124,7 @@ class Translate:
             raise ValueError(f"filter = {self.filter} must be odd, so that it has a middle, or 0")
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
+    later: ClassVar[tuple[str, ...]] = ("filter",)  # no earlier run has it in its keys
     media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"

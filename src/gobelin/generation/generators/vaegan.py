@@ -1,4 +1,4 @@
-"""Images and volumes from a small code, sharpened by a critic; a condition decides which codes.
+"""VAE/GAN: images or volumes from a small code, sharpened by a critic; a condition picks codes.
 
 A VAE/GAN (Larsen et al. 2016). Four networks learn together. An encoder turns an image into a code.
 A maker turns the code back. A critic tells generated images from real ones (hinge loss, Lim and Ye

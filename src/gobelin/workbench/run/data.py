@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
@@ -25,6 +26,8 @@ from gobelin.workbench.run import parts
 from gobelin.workbench.run.kept_rows import source_mark
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import Settings
+
+IN_ALL_KEYS = ("audio", "image", "series", "table", "text")  # encoders of the first versions
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ class RunData:
             s.data.order,
             s.schema,
             s.fields,
-            s.encoders,
+            {name: own for name, own in s.encoders.items() if _in_keys(name, own)},
             s.split.drawn,
             s.runtime.seed,
             s.runtime.precision,
@@ -121,3 +124,12 @@ class RunData:
         if not (self.settings.data.fingerprint and path.is_file()):
             return self.rows.schema
         return schema.restored(self.folder.stored("schema.json"), str(path))
+
+
+def _in_keys(encoder: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a key holds the settings of an encoder: those of the first versions always, a later
+    one where it is not as by default. So a new encoder leaves the keys of earlier runs alone."""
+    if encoder in IN_ALL_KEYS:
+        return True
+    usual = {"name": encoder, **resolved(catalog.build("encoders", encoder))}
+    return dict(settings) != usual

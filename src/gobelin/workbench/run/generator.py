@@ -118,6 +118,11 @@ class RunGenerator:
         trained = resolved(replace(self.settings, minutes=1.0, seeds=1, guidance=1.0))
         if not trained["ended"]:  # of earlier versions, too
             del trained["ended"]
+        component = catalog.find("generators", self.settings.name)
+        usual = resolved(component())
+        for name in getattr(component, "later", ()):
+            if trained["settings"].get(name) == usual[name]:
+                del trained["settings"][name]
         align = self.features.data.settings.align
         return fingerprint(self.features.key_of(self.checked), resolved(align), trained, seed)
 
