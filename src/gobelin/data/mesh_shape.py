@@ -14,7 +14,6 @@ import math
 from functools import cache
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
 
 from gobelin.core.machine import numpy_generator
 from gobelin.data.mesh_views import upright
@@ -163,6 +162,8 @@ def _standing(mesh: Mesh, points: np.ndarray, up: str) -> list[np.ndarray]:
 
 def _hull(mesh: Mesh) -> tuple[float, float]:
     """Volume and area of the convex hull; 0 and 0 for a flat mesh."""
+    from scipy.spatial import ConvexHull, QhullError
+
     try:
         hull = ConvexHull(mesh.vertices)
     except (QhullError, ValueError):

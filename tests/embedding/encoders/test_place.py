@@ -21,12 +21,11 @@ from gobelin.data.files import BadCell
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.place import (
     PACKAGE,
-    LocationNetwork,
     Place,
     coordinates,
     equal_earth,
-    opened,
 )
+from gobelin.networks.location import LocationNetwork, opened
 
 CITIES = {
     "Paris": (48.85, 2.35),
@@ -205,7 +204,7 @@ def test_queries() -> None:
 def test_another_file_is_refused(tmp_path: Path, runtime: Runtime) -> None:
     (tmp_path / "weights.pth").write_bytes(b"no weights")
     with pytest.raises(GobelinError, match="is no file of weights of GeoCLIP"):
-        opened(tmp_path / "weights.pth")
+        opened(tmp_path / "weights.pth", "Run: something")
     with pytest.raises(GobelinError, match="no such file"):
         fitted(Place(str(tmp_path / "none.pth")), ("where",), [], runtime)
 

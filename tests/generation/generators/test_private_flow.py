@@ -64,7 +64,7 @@ def test_classes_follow_the_data_at_a_loose_epsilon(tmp_path: Path) -> None:
     images = drawn(sampler, [0] * 32 + [1] * 32).reshape(2, 32, -1, 3)
     assert np.abs(images.mean((1, 2)) - COLOURS).max() < 40
     any_class = drawn(sampler, [-1] * 128).reshape(-1, 3).mean(0)
-    assert np.abs(any_class - COLOURS.mean(0)).max() < 60  # the two colours differ by 190
+    assert np.abs(any_class - COLOURS.mean(0)).max() < 90  # the two colours differ by 190
     losses = sampler.row_loss(planted(8))
     other = replace(planted(8), images=255 - planted(8).images)
     assert losses.shape == (8,) and (losses < sampler.row_loss(other)).all()

@@ -24,13 +24,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from gobelin.core import config, weights
+from gobelin.core import config
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
@@ -87,13 +86,13 @@ class Place:
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedPlace:
         columns = _columns(field, cells)
-        return FittedPlace(self, columns, opened(self._file()))
+        return FittedPlace(self, columns, _network(self._file()))
 
     def load(self, folder: Path, runtime: Runtime) -> FittedPlace:
         """Raises a GobelinError where the file of weights is another one than at that time."""
         stored = read_json(folder / "config.json")
         settings = self if self.model else config.build(Place, stored["settings"])
-        fitted = FittedPlace(settings, tuple(stored["axes"]), opened(settings._file()))
+        fitted = FittedPlace(settings, tuple(stored["axes"]), _network(settings._file()))
         if fitted.weights != stored["weights"]:
             raise GobelinError(
                 f"{folder}: the weights of places are others than those that the run was fitted"
@@ -209,70 +208,24 @@ def equal_earth(degrees: np.ndarray) -> np.ndarray:
     return np.stack([x, y], axis=1) * DEGREES_A_UNIT
 
 
-class Scale(nn.Module):
-    """One scale: Fourier features cos(2 pi B v), sin(2 pi B v) of v [n, 2], then a network."""
+def _network(path: Path) -> torch.nn.Module:
+    from gobelin.networks.location import opened  # it loads torch
 
-    frequencies: Tensor  # B, float32 [F, 2]
-
-    def __init__(self, frequencies: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """layers: weight [out, in] and bias [out] of each, in order."""
-        super().__init__()
-        self.register_buffer("frequencies", frequencies)
-        parts: list[nn.Module] = []
-        for weight, bias in layers:
-            linear = nn.Linear(weight.shape[1], weight.shape[0])
-            with torch.no_grad():
-                linear.weight.copy_(weight), linear.bias.copy_(bias)
-            parts += [linear, nn.ReLU()]
-        self.layers = nn.Sequential(*parts[:-1])
-
-    def forward(self, v: Tensor) -> Tensor:
-        angle = 2 * torch.pi * v @ self.frequencies.T  # [n, F]
-        return self.layers(torch.cat([angle.cos(), angle.sin()], dim=-1))
-
-
-class LocationNetwork(nn.Module):
-    """The sum of all scales, [n, 2] -> [n, D_f]."""
-
-    def __init__(self, scales: Sequence[Scale]) -> None:
-        super().__init__()
-        self.scales = nn.ModuleList(scales)
-
-    def forward(self, v: Tensor) -> Tensor:
-        return torch.stack([scale(v) for scale in self.scales]).sum(0)
-
-
-def opened(path: Path) -> LocationNetwork:
-    """The network of a file of weights as GeoCLIP writes it. Only tensors are read from it. Raises
-    a GobelinError for another file."""
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        count = 1 + max(int(name.split(".")[0].removeprefix("LocEnc")) for name in tensors)
-        scales = []
-        for k in range(count):
-            names = [f"LocEnc{k}.capsule.{layer}" for layer in (1, 3, 5)] + [f"LocEnc{k}.head.0"]
-            layers = [(tensors[f"{n}.weight"], tensors[f"{n}.bias"]) for n in names]
-            scales.append(Scale(tensors[f"LocEnc{k}.capsule.0.b"].float(), layers))
-    except Exception as error:  # the many ways in which a file can be another one
-        raise GobelinError(
-            f"{path}: is no file of weights of GeoCLIP's location encoder ({type(error).__name__})."
-            f" Run: {INSTALL}"
-        ) from error
-    return LocationNetwork(scales).eval()
+    return opened(path, f"Run: {INSTALL}")
 
 
 class FittedPlace(Forward):
     """axes: the columns of latitude and longitude, or one column with both."""
 
-    def __init__(self, settings: Place, axes: tuple[str, ...], network: LocationNetwork) -> None:
+    def __init__(self, settings: Place, axes: tuple[str, ...], network: torch.nn.Module) -> None:
         self.settings, self.axes, self.network = settings, axes, network
+        from gobelin.core import weights  # it loads torch
+
         self.weights = weights.fingerprint(network)
-        first = network.scales[0]
-        assert isinstance(first, Scale)
-        self.width = int(list(first.parameters())[-1].shape[0])
+        self.width = int(list(network.parameters())[-1].shape[0])
 
     @property
-    def module(self) -> nn.Module:
+    def module(self) -> torch.nn.Module:
         return self.network
 
     def key(self, cell: Cell, root: Path) -> bytes:
@@ -283,7 +236,7 @@ class FittedPlace(Forward):
         latitude, longitude, note = coordinates(cell, self.axes)
         return np.array([latitude, longitude]), note
 
-    def forward(self, batch: Sequence[Any]) -> Tensor:
+    def forward(self, batch: Sequence[Any]) -> torch.Tensor:
         # in double precision: the finest scale turns 256 times faster than the coarsest
         places = equal_earth(np.stack(list(batch)))
         return self.network(torch.from_numpy(places.astype(np.float32)))
