@@ -24,7 +24,6 @@ from gobelin.data.budget import decoding
 from gobelin.data.files import BadCell, afford, cell_path
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img")
 GZIP = b"\x1f\x8b"
 HEADER_BYTES = 540  # of NIfTI-2, the longer one
 TO_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001}

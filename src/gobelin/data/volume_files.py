@@ -43,10 +43,8 @@ from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, Header, npy_array, npy_
 from gobelin.data.tar_members import member_of
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
-VOLUME_SUFFIXES = {".nii", ".nii.gz", ".hdr", ".img", ".npy", ".npz"}
 ZIP = b"PK\x03\x04"
 SPACING = "spacing"  # array of an .npz file: mm along D, H and W
-MOST_MEMBERS = 16  # arrays of an .npz file that holds one volume
 
 
 def is_volume(head: bytes) -> bool:

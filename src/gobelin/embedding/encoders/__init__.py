@@ -176,6 +176,12 @@ class Forward:
             return self.forward(batch).cpu().numpy()
 
 
+def share_bid(kind: str, share: float, what: str) -> Bid | None:
+    """A claim on a column of which more than half of the cells look like files of this kind. what:
+    those files, in words."""
+    return Bid(kind, share, f"{share:.0%} of its cells look like {what}") if share > 0.5 else None
+
+
 @cache
 def declared(name: str, attribute: str) -> Any:  # noqa: ANN401
     """A class attribute of an encoder. A wide table asks for them once a column."""

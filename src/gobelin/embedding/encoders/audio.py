@@ -37,7 +37,7 @@ from gobelin.data.sounds import (
     sound_values,
     soundfile,
 )
-from gobelin.embedding.encoders import Sample
+from gobelin.embedding.encoders import Sample, share_bid
 
 AUDIO_FORMAT = 2  # of the saved folder; 1 had other features
 AROUND = 3 * HOP  # silence at both ends, so that a clip that has some is framed like one without
@@ -70,12 +70,7 @@ class Audio:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = sound_share(sample.values, sample.root)
-        return (
-            Bid("audio", share, f"{share:.0%} of its cells look like sound files")
-            if share > 0.5
-            else None
-        )
+        return share_bid("audio", sound_share(sample.values, sample.root), "sound files")
 
     def parse(self, text: str, field: Field) -> Cell:
         return sound_query(text, field)

@@ -27,7 +27,7 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, Squares, image_query, image_share
-from gobelin.embedding.encoders import Classes, Forward, Sample
+from gobelin.embedding.encoders import Classes, Forward, Sample, share_bid
 from gobelin.networks.pooling import means
 
 # x -> (x - mean) / deviation, as for the pixels that the weights were trained on.
@@ -62,12 +62,7 @@ class Image:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = image_share(sample.values, sample.root)
-        return (
-            Bid("image", share, f"{share:.0%} of its cells look like image files")
-            if share > 0.5
-            else None
-        )
+        return share_bid("image", image_share(sample.values, sample.root), "image files")
 
     def parse(self, text: str, field: Field) -> Cell:
         return image_query(text, field)

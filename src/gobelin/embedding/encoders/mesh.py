@@ -23,7 +23,7 @@ from gobelin.data.mesh_shape import at_rest, shape, shape_width
 from gobelin.data.mesh_views import turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
 from gobelin.data.meshes import mesh_key, mesh_query, mesh_share, open_mesh, trimesh
-from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells
+from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells, share_bid
 from gobelin.embedding.pictured import (
     FittedPictured,
     Look,
@@ -72,12 +72,7 @@ class Mesh:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = mesh_share(sample.values, sample.root)
-        return (
-            Bid("mesh", share, f"{share:.0%} of its cells look like mesh files")
-            if share > 0.5
-            else None
-        )
+        return share_bid("mesh", mesh_share(sample.values, sample.root), "mesh files")
 
     def parse(self, text: str, field: Field) -> Cell:
         return mesh_query(text, field)

@@ -31,7 +31,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.series import open_series, series_key, series_query, series_share
-from gobelin.embedding.encoders import Sample, TrainingCells
+from gobelin.embedding.encoders import Sample, TrainingCells, share_bid
 from gobelin.embedding.part_means import feature_scales, in_spreads
 
 VALUE_QUANTILES = (0.0, 0.05, 0.1, 0.25, 0.75, 0.9, 0.95, 1.0)  # their median is 0
@@ -77,12 +77,7 @@ class Series:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = series_share(sample.values, sample.root)
-        return (
-            Bid("series", share, f"{share:.0%} of its cells look like windows of numbers")
-            if share > 0.5
-            else None
-        )
+        return share_bid("series", series_share(sample.values, sample.root), "windows of numbers")
 
     def parse(self, text: str, field: Field) -> Cell:
         return series_query(text, field)

@@ -33,7 +33,7 @@ from gobelin.data.volume_files import (
     volume_values,
 )
 from gobelin.data.volume_texture import TEXTURE_WIDTH, texture
-from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells
+from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells, share_bid
 from gobelin.embedding.pictured import (
     FittedPictured,
     Look,
@@ -77,12 +77,7 @@ class Volume:
 
     @staticmethod
     def bid(sample: Sample) -> Bid | None:
-        share = volume_share(sample.values, sample.root)
-        return (
-            Bid("volume", share, f"{share:.0%} of its cells look like volumes")
-            if share > 0.5
-            else None
-        )
+        return share_bid("volume", volume_share(sample.values, sample.root), "volumes")
 
     def parse(self, text: str, field: Field) -> Cell:
         return volume_query(text, field)
