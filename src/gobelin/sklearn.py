@@ -36,6 +36,7 @@ from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
+from gobelin.embedding.fitting import fit_encoder
 from gobelin.embedding.lexicon import Lexicon
 from gobelin.embedding.schema import Choices
 from gobelin.interfaces.estimator_inputs import (
@@ -227,8 +228,8 @@ class _Multimodal(NestedFusion):
             kinds = {c: inferred.kind(c) for c in field.columns}
             encoder = schema.build_encoder(field.encoder, choices)
             # it writes no folder that others open, so rare values may stay
-            cells = TrainingCells(train.cells(field), groups, least_groups=1)
-            encoders[field.name] = encoder.fit(cells, field, kinds, runtime)
+            cells = TrainingCells(train.cells(field), groups, least_groups=1, root=train.root)
+            encoders[field.name] = fit_encoder(encoder, cells, field, kinds, runtime)
             if lexicon.wanted(field) and (made := Lexicon.fit(cells)) is not None:
                 lexicons[field.name] = made
         cache = Path(self.cache) if self.cache else None

@@ -12,8 +12,10 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import processor
 import pytest
 from coded_pictures import table
@@ -21,9 +23,15 @@ from PIL import Image
 
 from gobelin.augmentation.rivals import RivalInput
 from gobelin.augmentation.rivals.generator_size import GeneratorSize
+from gobelin.core import catalog
+from gobelin.core.machine import Runtime
+from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, open_image
 from gobelin.data.training_range import with_range
+from gobelin.embedding.encoders import TrainingCells
+from gobelin.embedding.fitting import fit_encoder
+from gobelin.sklearn import MultimodalClassifier
 from gobelin.workbench.bench import Workbench
 from gobelin.workbench.thumbnails import thumbnail
 
@@ -233,3 +241,41 @@ def test_a_run_keeps_the_range_for_new_rows(
     odd = table(tmp_path / "odd.csv", {"image": ["other.dat"]})
     bench.predict(odd)
     assert "1 cells of image: floats, outside the range" in caplog.records[-1].getMessage()
+
+
+def test_estimators_keep_the_range_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Images in units of a millionth: without the range of training rows all are black."""
+    maker, _, high = MAKERS["float TIFF, tiny"]
+    for k in range(N):
+        (tmp_path / f"{k}.dat").write_bytes(maker(k))
+    rows = pd.DataFrame({"image": [f"{k}.dat" for k in range(N)]})
+    answers = [("dark", "bright")[k % 2] for k in range(N)]
+    estimator = MultimodalClassifier(root=tmp_path, encoders=SETTINGS["encoders"])
+    estimator.fit(rows[:60], answers[:60])
+    opening = estimator.embedder_.encoders["image"].opening
+    assert opening.high == pytest.approx(high, rel=0.01)
+    assert "of pixels that are no bytes" in caplog.text
+    assert estimator.score(rows[60:], answers[60:]) == 1
+
+
+@pytest.mark.parametrize("name", ["volume", "volume_convolution", "voxels"])
+def test_every_encoder_of_volumes_tells_its_range(
+    name: str, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    cells: list[Any] = []
+    for _ in range(6):
+        out = io.BytesIO()
+        np.save(out, rng.uniform(-1000, 1000, (8, 8, 8)).astype(np.float32))
+        cells.append({"scan": out.getvalue()})
+    choices = {"network": "pixels"} if name == "volume" else {}
+    encoder = fit_encoder(
+        catalog.build("encoders", name, choices),
+        TrainingCells(cells),
+        Field("scan", name, ("scan",), "volume"),
+        {"scan": "volume"},
+        runtime,
+    )
+    low, high = encoder.opening.low, encoder.opening.high  # type: ignore[attr-defined]
+    assert low == pytest.approx(-1000, rel=0.02) and high == pytest.approx(1000, rel=0.02)
+    assert f"field scan: of voxels that are no bytes, {low:g} becomes black" in caplog.text

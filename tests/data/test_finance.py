@@ -57,7 +57,7 @@ def test_windows_and_answers_are_those_of_the_file(rows: Rows) -> None:
 def test_the_guard_finds_nothing_and_every_row_is_checked(rows: Rows) -> None:
     field = next(f for f in rows.schema.fields if f.kind == "series")
     cells = TrainingCells(rows.dataset.cells(field))
-    encoder = Series().fit_files(cells, field, {"prices": "series"}, Runtime(), Path())
+    encoder = Series().fit(cells, field, {"prices": "series"}, Runtime())
     guarded = look_ahead(rows.dataset, rows.schema, {field.name: encoder})
     assert not guarded.past
     assert [(f.name, f.value, f.n) for f in guarded.findings] == [

@@ -95,10 +95,10 @@ def test_a_marked_mesh_is_no_real_row(tmp_path: Path) -> None:
     data = read(tmp_path / "t.csv")
     schema = infer(data, "label", Choices())
     settings = Mesh(network="pixels", views=2, pixels=16)
-    cells = TrainingCells(data.cells(schema.field("thing")))
+    cells = TrainingCells(data.cells(schema.field("thing")), root=data.root)
     from gobelin.core.machine import Runtime
 
-    encoder = settings.fit_files(cells, schema.field("thing"), {}, Runtime(), data.root)
+    encoder = settings.fit(cells, schema.field("thing"), {}, Runtime())
     found = scan(Embedder(schema, {"thing": encoder}), data, Check())
     assert len(found.marked) == 1 and found.dataset.values("thing")[5] is None
     assert open_mesh("5.ply", tmp_path)[0].closed  # it is read well

@@ -40,9 +40,7 @@ def guard(cells: list[Any], times: list[Any], source: Dataset | None = None) -> 
     table = pa.table({"day": pa.array(times), "prices": pa.array(cells)})
     dataset = Dataset(table, Path())
     training = TrainingCells([{"prices": v} for v in dataset.values("prices") if v is not None])
-    encoder = Series().fit_files(
-        training, SCHEMA.fields[0], {"prices": "series"}, Runtime(), Path()
-    )
+    encoder = Series().fit(training, SCHEMA.fields[0], {"prices": "series"}, Runtime())
     found = None if source is None else source_of(source)
     return look_ahead(dataset, SCHEMA, {"prices": encoder}, found)
 

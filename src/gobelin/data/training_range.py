@@ -4,10 +4,10 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,38 +21,27 @@ from gobelin.data.volume import BYTE, VolumeOpening, samples
 from gobelin.data.volume_files import open_volume
 
 RANGE_CELLS = 200  # training cells whose pixels set the range, at most
-OpeningT = TypeVar("OpeningT", Opening, VolumeOpening)
+OpeningT = TypeVar("OpeningT", bound=Opening | VolumeOpening)
 DIGITS = 3  # of the ends of the range that are kept
 
 
 def with_range(
-    opening: Opening, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
-) -> Opening:
-    """The settings with the range of the training images, where the user gave none and their pixels
-    are no bytes.
+    opening: OpeningT, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
+) -> OpeningT:
+    """The settings with the range of the training images or volumes, where the user gave none and
+    their pixels or voxels are no bytes.
 
-    cells: each with the number of its group. least_groups: fewer groups with such images set no
+    cells: each with the number of its group. least_groups: fewer groups with such files set no
     range.
     """
-    return _ranged(opening, cells, least_groups, lambda value: _wide(value, root, opening))
-
-
-def with_volume_range(
-    opening: VolumeOpening, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
-) -> VolumeOpening:
-    """The same for volumes."""
-    return _ranged(opening, cells, least_groups, lambda value: _voxels(value, root, opening))
-
-
-def _ranged(
-    opening: OpeningT,
-    cells: Iterable[tuple[Cell, int]],
-    least_groups: int,
-    wide: Callable[[Any], np.ndarray],
-) -> OpeningT:
-    """wide: some pixels of a file, none where they are bytes."""
     if opening.low is not None and opening.high is not None:
         return opening
+
+    def wide(value: str | bytes) -> np.ndarray:
+        if isinstance(opening, VolumeOpening):
+            return _voxels(value, root, opening)
+        return _wide(value, root, opening)
+
     chosen = list(cells)
     pixels: list[np.ndarray] = []
     groups: set[int] = set()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -23,7 +24,7 @@ from gobelin.core.workers import in_order
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.images import png_bytes
-from gobelin.embedding.encoders import Encoder, FitsFiles, FittedEncoder, TrainingCells, reading
+from gobelin.embedding.encoders import Encoder, FittedEncoder, TrainingCells, reading
 from gobelin.embedding.part_means import feature_scales, in_spreads
 
 PICTURE = "picture"  # the only column of the cells that the image encoder gets
@@ -102,16 +103,31 @@ def fitted_network(
     """The image encoder; one that learns from files does so from pictures of training cells."""
     component = image_encoder(settings)
     field, kinds = Field(PICTURE, settings.network, (PICTURE,), "image"), {PICTURE: "image"}
-    if not isinstance(component, FitsFiles):
-        nothing = TrainingCells([], least_groups=cells.least_groups)
-        return opened_network(encoder, lambda: component.fit(nothing, field, kinds, runtime))
-    looks = _looks(cells, look, SHOWN_CELLS, runtime)
-    shown = TrainingCells(
-        [picture_cell(found.pictures) for found, _ in looks],
-        [str(group) for _, group in looks],
-        cells.least_groups,
-    )
-    return component.fit_files(shown, field, kinds, runtime, Path())
+    shown = _Shown(cells, look, runtime)
+    return opened_network(encoder, lambda: component.fit(shown, field, kinds, runtime))
+
+
+class _Shown(TrainingCells):
+    """Pictures of training cells. They are made when an encoder reads them: a pretrained one
+    doesn't."""
+
+    def __init__(
+        self, cells: TrainingCells, look: Callable[[Cell], Look], runtime: Runtime
+    ) -> None:
+        self.least_groups, self.root = cells.least_groups, cells.root
+        self._make = lambda: _looks(cells, look, SHOWN_CELLS, runtime)
+
+    @cached_property
+    def _made(self) -> list[tuple[Look, int]]:
+        return self._make()
+
+    @cached_property
+    def cells(self) -> Sequence[Cell | None]:  # type: ignore[override]
+        return [picture_cell(found.pictures) for found, _ in self._made]
+
+    @cached_property
+    def groups(self) -> np.ndarray:  # type: ignore[override]
+        return np.array([group for _, group in self._made], int)
 
 
 def fitted_scales(

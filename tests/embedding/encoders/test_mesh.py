@@ -31,7 +31,7 @@ SMALL = {"network": "pixels", "views": 4, "pixels": 32}
 def fitted(meshes: list[Mesh], runtime: Runtime, **settings: Any) -> Any:  # noqa: ANN401
     cells = TrainingCells([{"thing": ply_bytes(m)} for m in meshes], least_groups=2)
     component = Settings(**{**SMALL, **settings})
-    return component.fit_files(cells, FIELD, KINDS, runtime, Path())
+    return component.fit(cells, FIELD, KINDS, runtime)
 
 
 def vectors(encoder: Any, meshes: list[Mesh]) -> np.ndarray:  # noqa: ANN401

@@ -15,7 +15,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.embedding.encoders import FitsFiles, TrainingCells
+from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.series import (
     INCREMENT_QUANTILES,
     SINGLE_FEATURES,
@@ -303,10 +303,9 @@ def test_files_teach_what_their_numbers_teach(tmp_path: Path) -> None:
     rows = [np.stack([walk(30, k), walk(30, k + 50)]) for k in range(12)]
     for k, x in enumerate(rows):
         np.save(tmp_path / f"{k}.npy", x)
-    assert isinstance(HOW, FitsFiles)
     cells: list[Cell | None] = [{"x": f"{k}.npy"} for k in range(12)]
-    training = TrainingCells(cells, least_groups=1)
-    encoder = HOW.fit_files(training, FIELD, {}, Runtime(), tmp_path)
+    training = TrainingCells(cells, least_groups=1, root=tmp_path)
+    encoder = HOW.fit(training, FIELD, {}, Runtime())
     assert encoder.fingerprint() == fitted([x.tolist() for x in rows]).fingerprint()
     lines = "".join(f"{k}.npy,{'ab'[k % 2]}\n" for k in range(12))
     (tmp_path / "records.csv").write_text("window,y\n" + 6 * lines)

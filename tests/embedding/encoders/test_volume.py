@@ -18,6 +18,7 @@ from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.embedding.encoders import Sample, TrainingCells
 from gobelin.embedding.encoders.volume import SIZES, WIDTH, Volume, pictures
+from gobelin.embedding.fitting import fit_encoder
 from gobelin.embedding.schema import default_encoder
 
 FIELD = Field("scan", "volume", ("scan",), "volume")
@@ -40,7 +41,7 @@ def blob(rng: np.random.Generator, radius: float, noise: float = 0.0, size: int 
 def fitted(cells: list[Any], runtime: Runtime, **settings: Any) -> Any:  # noqa: ANN401
     component = Volume(network="pixels", voxels=16, **settings)
     rows = TrainingCells([{"scan": c} for c in cells], least_groups=2)
-    return component.fit_files(rows, FIELD, KINDS, runtime, Path())
+    return fit_encoder(component, rows, FIELD, KINDS, runtime)
 
 
 def vectors(encoder: Any, values: list[Any]) -> np.ndarray:  # noqa: ANN401
@@ -134,7 +135,7 @@ def test_a_network_that_learns(runtime: Runtime, tmp_path: Path) -> None:
     cells = [npy(blob(rng, 2 + k % 5, 30)) for k in range(12)]
     settings = Volume(network="convolution", network_settings={"filters": 8}, voxels=16)
     rows = TrainingCells([{"scan": c} for c in cells], least_groups=2)
-    encoder = settings.fit(rows, FIELD, KINDS, runtime)
+    encoder = fit_encoder(settings, rows, FIELD, KINDS, runtime)
     encoder.save(tmp_path)
     loaded = Volume().load(tmp_path, runtime)
     assert loaded.fingerprint() == encoder.fingerprint()

@@ -14,6 +14,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.embedding.encoders import TrainingCells, Tunable
 from gobelin.embedding.encoders.volume_convolution import VolumeConvolution
+from gobelin.embedding.fitting import fit_encoder
 from gobelin.networks.patches import PatchNetwork
 
 FIELD, KINDS = Field("scan", "volume_convolution", ("scan",), "volume"), {"scan": "volume"}
@@ -35,7 +36,7 @@ def stripes(axis: int, rng: np.random.Generator) -> bytes:
 def fitted(cells: list[bytes], runtime: Runtime) -> Any:  # noqa: ANN401
     rows = TrainingCells([{"scan": c} for c in cells], least_groups=2)
     settings = VolumeConvolution(voxels=16, filters=12)
-    return settings.fit_files(rows, FIELD, KINDS, runtime, Path())
+    return fit_encoder(settings, rows, FIELD, KINDS, runtime)
 
 
 def batch(encoder: Any, cells: list[bytes]) -> list[Any]:  # noqa: ANN401

@@ -38,15 +38,17 @@ class TrainingCells(Sequence[Cell | None]):
     """The training cells of one field, each with the group of its row.
 
     groups: N names; without them each row is a group of its own. least_groups: an encoder keeps a
-    value that so many groups have, no rarer one; 1 keeps all."""
+    value that so many groups have, no rarer one; 1 keeps all. root: where relative paths in cells
+    start."""
 
     def __init__(
         self,
         cells: Sequence[Cell | None],
         groups: Sequence[str] | None = None,
         least_groups: int = LEAST_GROUPS,
+        root: Path = Path(),
     ) -> None:
-        self.cells, self.least_groups = cells, least_groups
+        self.cells, self.least_groups, self.root = cells, least_groups, root
         names = range(len(cells)) if groups is None else groups
         self.groups: np.ndarray = np.unique(list(names), return_inverse=True)[1]  # int [N]
 
@@ -104,21 +106,6 @@ class Encoder(Protocol):
     ) -> FittedEncoder: ...
 
     def load(self, folder: Path, runtime: Runtime) -> FittedEncoder: ...
-
-
-@runtime_checkable
-class FitsFiles(Encoder, Protocol):
-    """An encoder that learns from the contents of files that cells name. root: where their relative
-    paths start."""
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedEncoder: ...
 
 
 @runtime_checkable

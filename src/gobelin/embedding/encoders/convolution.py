@@ -64,22 +64,12 @@ class Convolution:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedConvolution:
-        return self.fit_files(cells, field, kinds, runtime, Path())
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedConvolution:
         network = self.network()
         present = list(cells.present())
 
         def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
             try:
-                return decode_images(chosen[0], root, self.opening, self.pixels)[0]
+                return decode_images(chosen[0], cells.root, self.opening, self.pixels)[0]
             except BadCell:  # set aside later, with its reason
                 return None
 

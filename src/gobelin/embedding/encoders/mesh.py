@@ -80,20 +80,10 @@ class Mesh:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedMesh:
-        return self.fit_files(cells, field, kinds, runtime, Path())
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedMesh:
         trimesh()  # raises MissingExtra before any work
 
         def opened(cell: Cell) -> OpenedMesh:
-            return open_mesh(items(cell)[0], root)[0]
+            return open_mesh(items(cell)[0], cells.root)[0]
 
         network = fitted_network("mesh", self, cells, lambda c: self.look(opened(c)), runtime)
         width = shape_width(self.any_turn, self.any_scale)

@@ -85,20 +85,10 @@ class Series:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedSeries:
-        return self.fit_files(cells, field, kinds, runtime, Path())
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedSeries:
         channels, scales = {}, []
         for name in field.columns:
             values = [(c[name], group) for c, group in cells.present() if name in c]
-            opened = list(_opened(values[:: max(1, -(-len(values) // SCALE_CELLS))], root))
+            opened = list(_opened(values[:: max(1, -(-len(values) // SCALE_CELLS))], cells.root))
             counts = Counter(len(x) for x, _, _ in opened)
             channels[name] = self.channels or max(counts, key=lambda c: (counts[c], -c), default=1)
             used = [one for one in opened if len(one[0]) == channels[name]]

@@ -66,23 +66,13 @@ class Spectrogram:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedSpectrogram:
-        return self.fit_files(cells, field, kinds, runtime, Path())
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedSpectrogram:
         soundfile()  # raises MissingExtra before any work
         fitted = FittedSpectrogram(self, self.network(), runtime)
         present = list(cells.present())
 
         def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
             try:
-                return fitted.decode(chosen[0], root)[0]
+                return fitted.decode(chosen[0], cells.root)[0]
             except BadCell:  # set aside later, with its reason
                 return None
 

@@ -11,9 +11,7 @@ thing that no middle plane cuts and that is darker than what lies around it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +20,6 @@ import numpy as np
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.training_range import with_volume_range
 from gobelin.data.volume import Volume as OpenedVolume
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import (
@@ -43,7 +40,6 @@ from gobelin.embedding.pictured import (
     restored,
 )
 
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 SIZES = 5  # numbers on the size: sides in mm, whether these are known, channels
 MIDDLE_PLANES, PROJECTIONS = 3, 3
 WIDTH = TEXTURE_WIDTH + SIZES
@@ -85,34 +81,12 @@ class Volume:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedVolume:
-        return self.fit_files(cells, field, kinds, runtime, Path())
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedVolume:
-        found = with_volume_range(self.opening, cells.present(), cells.least_groups, root)
-        if found != self.opening:
-            LOG.warning(
-                "field %s: of voxels that are no bytes, %g becomes black and %g white (99.8 %% of"
-                " those of training rows lie between). Change it with --set"
-                " encoders.volume.opening.low=N and .high=N.",
-                field.name,
-                found.low,
-                found.high,
-            )
-        chosen = replace(self, opening=found)  # type: ignore[type-var]
-
         def look(cell: Cell) -> Look:
-            return chosen.look(*open_volume(volume_values(cell)[0], root, found))
+            return self.look(*open_volume(volume_values(cell)[0], cells.root, self.opening))
 
-        network = fitted_network("volume", chosen, cells, look, runtime)
+        network = fitted_network("volume", self, cells, look, runtime)
         scales = fitted_scales(cells, lambda c: look(c).statistics, WIDTH, runtime)
-        return FittedVolume(chosen, network, scales, [MIDDLE_PLANES, PROJECTIONS])
+        return FittedVolume(self, network, scales, [MIDDLE_PLANES, PROJECTIONS])
 
     def load(self, folder: Path, runtime: Runtime) -> FittedVolume:
         settings, network, scales = restored("volume", Volume, folder, lambda s: WIDTH, runtime)

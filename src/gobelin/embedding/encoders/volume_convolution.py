@@ -8,7 +8,7 @@ volumes in one cell are averaged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +22,6 @@ from gobelin.core.machine import Runtime
 from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell, afford
-from gobelin.data.training_range import with_volume_range
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import open_volume, volume_key, volume_query, volume_values
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
@@ -68,24 +67,13 @@ class VolumeConvolution:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedVolumeConvolution:
-        return self.fit_files(cells, field, kinds, runtime, Path())
-
-    def fit_files(
-        self,
-        cells: TrainingCells,
-        field: Field,
-        kinds: dict[str, str],
-        runtime: Runtime,
-        root: Path,
-    ) -> FittedVolumeConvolution:
-        found = with_volume_range(self.opening, cells.present(), cells.least_groups, root)
-        settings, network = replace(self, opening=found), self.network()  # type: ignore[type-var]
+        network = self.network()
         present = list(cells.present())
         chosen = present[:: -(-len(present) // LEARNED_VOLUMES) or 1]
 
         def opened(one: tuple[Cell, int]) -> np.ndarray | None:
             try:
-                return settings.cubes(one[0], root)[0]
+                return self.cubes(one[0], cells.root)[0]
             except BadCell:  # set aside later, with its reason
                 return None
 
@@ -95,7 +83,7 @@ class VolumeConvolution:
         signals = signal_of(np.concatenate([x for x, _ in seen] or [nothing]))
         groups = torch.tensor([g for x, g in seen for _ in x], dtype=torch.int64)
         network.learn(signals, runtime.seed, groups, cells.least_groups)
-        return FittedVolumeConvolution(settings, network, runtime)
+        return FittedVolumeConvolution(self, network, runtime)
 
     def cubes(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, S, S, S, 1] of the k volumes of a cell, the mean of their channels, and the

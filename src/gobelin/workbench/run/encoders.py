@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 from gobelin.core.config import resolved
 from gobelin.core.files import file_name, read_json, write_json
 from gobelin.core.progress import step
 from gobelin.data.fields import Field
-from gobelin.data.images import Opening
-from gobelin.data.training_range import with_range
 from gobelin.embedding import lexicon, schema
 from gobelin.embedding.alignment import kept_space
-from gobelin.embedding.encoders import FitsFiles, FittedEncoder, TrainingCells
+from gobelin.embedding.encoders import FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder, EncoderFacts, LoadedLate
+from gobelin.embedding.fitting import fit_encoder
 from gobelin.embedding.lexicon import Lexicon
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
-
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 WORDS = "words"  # folder in the stage of an encoder of texts
 FACTS = "facts.json"  # in the stage of every encoder: its width and fingerprint
@@ -81,6 +77,7 @@ class RunEncoders:
             rows.dataset.rows(train).cells(field),
             [rows.groups[k] for k in train],
             self.data.settings.data.least_groups,
+            rows.dataset.root,
         )
 
     def _facts(self, field: Field) -> EncoderFacts | None:
@@ -97,24 +94,9 @@ class RunEncoders:
         data.take_over({"encoders": settings.encoders, "align": resolved(settings.align)})
         if (base := kept_space.base_with_encoder(settings.align, field)) is not None:
             return base.loaded(stage_of(field), lambda at: component.load(at, runtime))
-        rows, cells = data.rows, self._cells(field)
-        if isinstance(opening := getattr(component, "opening", None), Opening):
-            found = with_range(opening, cells.present(), cells.least_groups, rows.dataset.root)
-            if found != opening:
-                LOG.warning(
-                    "field %s: of pixels that are no bytes, %g becomes black and %g white (99.8 %%"
-                    " of those of training rows lie between). Change it with --set"
-                    " encoders.image.opening.low=N and .high=N.",
-                    field.name,
-                    found.low,
-                    found.high,
-                )
-            component = replace(component, opening=found)  # type: ignore[type-var]
-        kinds = {c: rows.schema.kind(c) for c in field.columns}
+        kinds = {c: data.rows.schema.kind(c) for c in field.columns}
         with step(f"fit the encoder of {field.name}"):
-            if isinstance(component, FitsFiles):
-                return component.fit_files(cells, field, kinds, runtime, rows.dataset.root)
-            return component.fit(cells, field, kinds, runtime)
+            return fit_encoder(component, self._cells(field), field, kinds, runtime)
 
     def save(self) -> None:
         """Write each encoder as a stage of the run folder."""
