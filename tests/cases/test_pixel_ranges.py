@@ -79,7 +79,7 @@ def grey_map(pixels: np.ndarray) -> bytes:
 
 def fitted(cells: list[bytes], opening: Opening | None = None, least: int = 5) -> Opening:
     rows = [({"image": c}, k) for k, c in enumerate(cells)]
-    return with_range(opening or Opening(), rows, least, Path())
+    return with_range(opening or Opening(), rows, least, Path(), "image")
 
 
 def shown(cell: bytes, opening: Opening) -> np.ndarray:

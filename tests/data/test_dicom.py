@@ -158,7 +158,7 @@ def test_paths_of_pictures_in_a_table_are_images(tmp_path: Path) -> None:
     schema = infer(dataset, None, Choices())
     assert schema.kind("scan") == "image"
     cells = [({"scan": v}, k) for k, v in enumerate(dataset.values("scan"))]
-    opening = with_range(Opening(), cells, 5, tmp_path)
+    opening = with_range(Opening(), cells, 5, tmp_path, "scan")
     assert opening.low is not None and 3000 < (opening.high or 0) <= 4095
 
 

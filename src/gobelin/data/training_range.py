@@ -1,9 +1,10 @@
 """The range of the pixels or voxels of training rows, kept with an encoder and used for all later
-rows.
+rows. A range that was found is printed.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,28 +21,56 @@ from gobelin.data.images import Opening, opened, upright
 from gobelin.data.volume import BYTE, VolumeOpening, samples
 from gobelin.data.volume_files import open_volume
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 RANGE_CELLS = 200  # training cells whose pixels set the range, at most
 OpeningT = TypeVar("OpeningT", Opening, VolumeOpening)
 DIGITS = 3  # of the ends of the range that are kept
 
 
 def with_range(
-    opening: Opening, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
+    opening: Opening,
+    cells: Iterable[tuple[Cell, int]],
+    least_groups: int,
+    root: Path,
+    field: str,
 ) -> Opening:
     """The settings with the range of the training images, where the user gave none and their pixels
     are no bytes.
 
     cells: each with the number of its group. least_groups: fewer groups with such images set no
-    range.
+    range. field: its name, for the warning.
     """
-    return _ranged(opening, cells, least_groups, lambda value: _wide(value, root, opening))
+    found = _ranged(opening, cells, least_groups, lambda value: _wide(value, root, opening))
+    return _told(opening, found, field, "image", "pixels")
 
 
 def with_volume_range(
-    opening: VolumeOpening, cells: Iterable[tuple[Cell, int]], least_groups: int, root: Path
+    opening: VolumeOpening,
+    cells: Iterable[tuple[Cell, int]],
+    least_groups: int,
+    root: Path,
+    field: str,
 ) -> VolumeOpening:
     """The same for volumes."""
-    return _ranged(opening, cells, least_groups, lambda value: _voxels(value, root, opening))
+    found = _ranged(opening, cells, least_groups, lambda value: _voxels(value, root, opening))
+    return _told(opening, found, field, "volume", "voxels")
+
+
+def _told(before: OpeningT, found: OpeningT, field: str, kind: str, unit: str) -> OpeningT:
+    """`found`, after a warning where it differs from the settings. kind: of the columns, under
+    which the settings of all its encoders stand."""
+    if found != before:
+        LOG.warning(
+            "field %s: of %s that are no bytes, %g becomes black and %g white (99.8 %% of those of"
+            " training rows lie between). Change it with --set encoders.%s.opening.low=N and"
+            " .high=N.",
+            field,
+            unit,
+            found.low,
+            found.high,
+            kind,
+        )
+    return found
 
 
 def _ranged(

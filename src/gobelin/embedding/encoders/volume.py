@@ -11,7 +11,6 @@ thing that no middle plane cuts and that is darker than what lies around it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +42,6 @@ from gobelin.embedding.pictured import (
     restored,
 )
 
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 SIZES = 5  # numbers on the size: sides in mm, whether these are known, channels
 MIDDLE_PLANES, PROJECTIONS = 3, 3
 WIDTH = TEXTURE_WIDTH + SIZES
@@ -95,16 +93,9 @@ class Volume:
         runtime: Runtime,
         root: Path,
     ) -> FittedVolume:
-        found = with_volume_range(self.opening, cells.present(), cells.least_groups, root)
-        if found != self.opening:
-            LOG.warning(
-                "field %s: of voxels that are no bytes, %g becomes black and %g white (99.8 %% of"
-                " those of training rows lie between). Change it with --set"
-                " encoders.volume.opening.low=N and .high=N.",
-                field.name,
-                found.low,
-                found.high,
-            )
+        found = with_volume_range(
+            self.opening, cells.present(), cells.least_groups, root, field.name
+        )
         chosen = replace(self, opening=found)  # type: ignore[type-var]
 
         def look(cell: Cell) -> Look:

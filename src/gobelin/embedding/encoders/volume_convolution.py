@@ -78,7 +78,9 @@ class VolumeConvolution:
         runtime: Runtime,
         root: Path,
     ) -> FittedVolumeConvolution:
-        found = with_volume_range(self.opening, cells.present(), cells.least_groups, root)
+        found = with_volume_range(
+            self.opening, cells.present(), cells.least_groups, root, field.name
+        )
         settings, network = replace(self, opening=found), self.network()  # type: ignore[type-var]
         present = list(cells.present())
         chosen = present[:: -(-len(present) // LEARNED_VOLUMES) or 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -20,8 +19,6 @@ from gobelin.embedding.features import Embedder, EncoderFacts, LoadedLate
 from gobelin.embedding.lexicon import Lexicon
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
-
-LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 WORDS = "words"  # folder in the stage of an encoder of texts
 FACTS = "facts.json"  # in the stage of every encoder: its width and fingerprint
@@ -99,16 +96,8 @@ class RunEncoders:
             return base.loaded(stage_of(field), lambda at: component.load(at, runtime))
         rows, cells = data.rows, self._cells(field)
         if isinstance(opening := getattr(component, "opening", None), Opening):
-            found = with_range(opening, cells.present(), cells.least_groups, rows.dataset.root)
-            if found != opening:
-                LOG.warning(
-                    "field %s: of pixels that are no bytes, %g becomes black and %g white (99.8 %%"
-                    " of those of training rows lie between). Change it with --set"
-                    " encoders.image.opening.low=N and .high=N.",
-                    field.name,
-                    found.low,
-                    found.high,
-                )
+            root = rows.dataset.root
+            found = with_range(opening, cells.present(), cells.least_groups, root, field.name)
             component = replace(component, opening=found)  # type: ignore[type-var]
         kinds = {c: rows.schema.kind(c) for c in field.columns}
         with step(f"fit the encoder of {field.name}"):
