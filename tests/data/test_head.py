@@ -74,3 +74,12 @@ def test_another_file_is_one_line(tmp_path: Path) -> None:
     (tmp_path / PROJECT).write_bytes(b"no tar")
     with pytest.raises(GobelinError, match="is not the project file"):
         Head(folder=str(tmp_path)).volume()
+
+
+def test_the_masks_of_the_head_are_thresholds() -> None:
+    try:
+        scan, labels = Head().volume()
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    assert scan.shape == (108, 256, 256)
+    assert np.array_equal(labels, np.digitize(scan, (-142, 226)))
