@@ -4,4 +4,4 @@
 set -e
 pip install 'gobelin[medical]'
 pip install --no-deps nilearn torchxrayvision
-sudo apt-get install --yes mricron-data
+sudo apt-get install --yes mricron-data invesalius-examples

@@ -43,6 +43,7 @@ def protocol(
         if rivals
         else ""
     )
+    changed = f" Changed in them: {settings.changed_rivals}." if settings.changed_rivals else ""
     trained = [f"trained from {seeds} random starts"]
     trained += ["with encoders trained on the rows of the set"] if settings.tune else []
     if generators > 1:
@@ -69,7 +70,7 @@ def protocol(
         ),
         (
             f"The study compares the real rows alone ({BASELINE}),{baselines} and training sets"
-            f" with generated images ({', '.join(generated)})."
+            f" with generated images ({', '.join(generated)}).{changed}"
         ),
         (
             f"Each set was tried with {settings.trials} settings on {valid} validation rows. With"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from gobelin.core.config import Once, setting, settings_class
 from gobelin.evidence.comparison import RESAMPLES_OF_A_METHOD
@@ -47,6 +47,9 @@ class Augment:
         ),
         description="Baseline methods that every study runs.",
     )
+    rival_settings: Mapping[str, Mapping[str, Any]] = setting(
+        default_factory=dict, description="Settings of a baseline method: METHOD.SETTING."
+    )
     seeds: int = setting(
         default=8, ge=2, description="Trainings of each arm; their scores are averaged."
     )
@@ -84,6 +87,15 @@ class Augment:
     tune: bool = setting(
         default=False, description="Whether each arm trains the encoders of tune.fields anew."
     )
+
+    @property
+    def changed_rivals(self) -> str:
+        """Settings of baseline methods that are not the defaults, in words; '' for none."""
+        return ", ".join(
+            f"{rival}.{name} = {value}"
+            for rival, values in self.rival_settings.items()
+            for name, value in values.items()
+        )
 
     @property
     def sweep(self) -> tuple[float, ...]:

@@ -1,4 +1,5 @@
-"""The images, sounds or meshes below the class folders of a folder, each with its class and part.
+"""The images, sounds, meshes or volumes below the class folders of a folder, each with its class
+and part.
 
 A folder of classes may lie in folders that name the parts of a split (train/cat, test/cat), or hold
 such folders (cat/train). Hidden folders and what macOS adds to an archive hold no class. What is
@@ -19,35 +20,36 @@ from gobelin.data.images import IMAGE_SUFFIXES, is_image
 from gobelin.data.mesh_headers import MESH_SUFFIXES, is_mesh
 from gobelin.data.part_names import part_of
 from gobelin.data.sounds import SOUND_SUFFIXES, is_sound
+from gobelin.data.volume_files import VOLUME_SUFFIXES, is_volume, suffix_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
-SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes"}
+SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes", "volume": "volumes"}
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
 # {kind of the files: suffixes, whether a file begins as one}
 KINDS = {
     "image": (IMAGE_SUFFIXES, is_image),
     "sound": (SOUND_SUFFIXES, is_sound),
     "mesh": (MESH_SUFFIXES, is_mesh),
+    "volume": (VOLUME_SUFFIXES, is_volume),
 }
 
 
 def class_files(folder: Path) -> tuple[str, list[Path]]:
-    """The kind of the files in the class folders, image, sound or mesh, and these files, sorted.
+    """The kind of the files in the class folders, as in `KINDS`, and these files, sorted.
 
     It is the kind of most of them; of equally many, images. A file is known by its suffix, and by
     its content where it has another one. A warning counts the other files, by class folder. Raises
     GobelinError for more than the budget has rows.
     """
+    return files_of_kind(folder, *KINDS)
+
+
+def files_of_kind(folder: Path, *kinds: str) -> tuple[str, list[Path]]:
+    """As `class_files`, of these kinds alone."""
     kept, hidden = _sorted_out(folder)
-    kinds = list(KINDS)
     kind = max(kinds, key=lambda k: (len(kept[k]), -kinds.index(k)))
     return kind, _taken(folder, kind, kept, hidden)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files below the class folders of a folder, as `class_files`."""
-    return _taken(folder, "image", *_sorted_out(folder))
 
 
 def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
@@ -71,7 +73,7 @@ def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
 
 def _kind(path: Path, folder: Path) -> str:
     """The kind of a file; '' for none."""
-    suffix = path.suffix.lower()
+    suffix = suffix_of(path.name)
     if found := [kind for kind, (suffixes, _) in KINDS.items() if suffix in suffixes]:
         return found[0]
     head = file_head(str(path), folder)

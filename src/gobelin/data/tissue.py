@@ -13,6 +13,7 @@ and half fluid gets one of the two names, and deep grey matter is bright and oft
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
 TISSUES = ("background", "fluid", "grey", "white")
 BACKGROUND, FLUID, GREY, WHITE = range(4)
@@ -85,3 +86,21 @@ def scaled(brain: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     factor = WHITE_VALUE / float(np.median(brain[labels == WHITE]))
     return np.clip(brain * factor, 0, 255).astype(np.float32)
+
+
+def coarse(pixels: np.ndarray, size: int) -> np.ndarray:
+    """float32 [size, size]: means of numbers [S, S]."""
+    image = Image.fromarray(pixels.astype(np.float32))
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX))
+
+
+def coarse_image(pixels: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [size, size]: means of float [S, S] in 0..255."""
+    return np.round(coarse(pixels, size)).clip(0, 255).astype(np.uint8)
+
+
+def coarse_labels(labels: np.ndarray, size: int, count: int = len(TISSUES)) -> np.ndarray:
+    """uint8 [size, size]: the label that most voxels of a pixel have, the smaller one of two.
+    labels: int [S, S], below `count`."""
+    shares = [coarse(labels == k, size) for k in range(count)]
+    return np.argmax(np.round(np.stack(shares), 4), 0).astype(np.uint8)

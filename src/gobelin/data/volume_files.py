@@ -44,6 +44,7 @@ from gobelin.data.tar_members import member_of
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
 ZIP = b"PK\x03\x04"
+VOLUME_SUFFIXES = {".nii", ".nii.gz", ".npy", ".npz"}  # of files that hold nothing else
 SPACING = "spacing"  # array of an .npz file: mm along D, H and W
 
 
@@ -100,9 +101,12 @@ def _head(value: str, root: Path) -> bytes:
 
 def _suffix(value: Any) -> str:  # noqa: ANN401 - a cell is any
     """The suffix of a path, '.nii.gz' as one; '' for other values."""
-    if not isinstance(value, str):
-        return ""
-    name = value.lower()
+    return suffix_of(value) if isinstance(value, str) else ""
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name in small letters, '.nii.gz' as one."""
+    name = name.lower()
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 

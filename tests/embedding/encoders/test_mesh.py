@@ -20,7 +20,7 @@ from gobelin.data.mesh_shape import shape_width
 from gobelin.data.mesh_views import turntable, views
 from gobelin.data.meshes import NOT_CLOSED, Mesh, ply_bytes
 from gobelin.embedding import pictured
-from gobelin.embedding.encoders import Sample, TrainingCells
+from gobelin.embedding.encoders import Classes, Sample, TrainingCells
 from gobelin.embedding.encoders.mesh import Mesh as Settings
 from gobelin.embedding.schema import default_encoder
 
@@ -67,7 +67,16 @@ def test_views_are_those_of_the_image_encoder(runtime: Runtime) -> None:
     image = catalog.build("encoders", "pixels").fit([], FIELD, {}, runtime)
     each = [image.embed([image.decode({"i": png_bytes(p)}, Path())[0]]) for p in pictures]
     mean = np.mean(each, axis=0)[0]
-    assert np.allclose(vectors(encoder, [ring])[0, : len(mean)], mean, atol=1e-5)
+    found = vectors(encoder, [ring])
+    assert np.allclose(found[0, : len(mean)], mean, atol=1e-5)
+    # classes that the image encoder names: the logits of a mesh are the mean of those of its views
+    assert encoder.classes() is None
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(len(mean), 3)).astype(np.float32), np.ones(3, np.float32)
+    encoder.network.classes = lambda: Classes(weight, bias, ("a", "b", "c"))
+    named = encoder.classes()
+    logits = np.mean([v[0] @ weight + bias for v in each], axis=0)
+    assert np.allclose(found[0] @ named.weight + named.bias, logits, atol=1e-3)
 
 
 def test_turned_and_scaled(runtime: Runtime) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from gobelin.core.machine import Runtime
@@ -43,7 +44,7 @@ def batch(encoder: Any, cells: list[bytes]) -> list[Any]:  # noqa: ANN401
     return [encoder.decode({"scan": c}, Path())[0] for c in cells]
 
 
-def test_textures_are_told_apart(runtime: Runtime) -> None:
+def test_textures_are_told_apart(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
     rng = np.random.default_rng(0)
     cells = [stripes(axis, rng) for axis in (0, 1, 2) for _ in range(5)]
     encoder = fitted(cells, runtime)
@@ -52,6 +53,10 @@ def test_textures_are_told_apart(runtime: Runtime) -> None:
     apart = np.linalg.norm(x[:, None] - x[None], axis=2) + 1e9 * np.eye(15)
     assert (apart.argmin(1) // 5 == np.arange(15) // 5).all()
     assert encoder.opening.low is not None and encoder.opening.low < 0
+    # the window of voxels that are no bytes is printed, with the settings that change it
+    said = f"{encoder.opening.low:g} becomes black and {encoder.opening.high:g} white"
+    assert said in caplog.text and "field scan" in caplog.text
+    assert "encoders.volume.opening.low" in caplog.text
 
 
 def test_a_flat_volume_is_what_the_image_network_sees() -> None:

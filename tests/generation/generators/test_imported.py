@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from processor import RUNTIME
+from solids import box
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.images import png_bytes
+from gobelin.data.meshes import ply_bytes
+from gobelin.data.volume_marks import marked_nifti
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler
 
 CLASSES = ("cat", "dog", "hen")
@@ -61,6 +64,35 @@ def test_a_class_without_images_is_an_error_when_it_is_asked_for(tmp_path: Path)
     assert len(next(iter(sampler.sample(asked([0, 1]), [0, 1], Controls())))) == 2
     with pytest.raises(GobelinError, match="holds no image of 'hen'"):
         list(sampler.sample(asked([2]), [0], Controls()))
+
+
+def test_volumes_and_meshes(tmp_path: Path) -> None:
+    """Cubes of one grey, and a box that fills its grid."""
+    cubes, boxes = tmp_path / "cubes", tmp_path / "boxes"
+    for root in (cubes, boxes):
+        (root / "cat").mkdir(parents=True)
+    for k in range(3):
+        array = np.full((20, 20, 20, 1), 70 + k, np.uint8)
+        (cubes / "cat" / f"{k}.nii.gz").write_bytes(marked_nifti(array, {"seed": k}))
+        (boxes / "cat" / f"{k}.ply").write_bytes(ply_bytes(box((1, 1, 1))))
+    np.save(cubes / "cat" / "3.npy", np.full((20, 20, 20), 73, np.uint8))
+    rows = ImageRows(np.zeros((3, *[16] * 3, 1), np.uint8), asked([0, 1, 2]), CLASSES)
+
+    def drawn(root: Path) -> np.ndarray:
+        made = catalog.build("generators", "imported", {"folder": str(root)})
+        sampler = made.fit(rows, rows, Context(RUNTIME, tmp_path, 1))
+        sampler.save(tmp_path / f"fitted-{root.name}")
+        again = made.load(tmp_path / f"fitted-{root.name}", RUNTIME)
+        assert again.size == (16, 16, 16, 1) and not again.outdated()
+        return np.concatenate(list(again.sample(asked([0] * 40), range(40), Controls())))
+
+    made = drawn(cubes)
+    assert {int(v) for v in np.unique(made)} == {70, 71, 72, 73}
+    assert (made == made[:, :1, :1, :1]).all()
+    assert (drawn(boxes)[:, 2:-2, 2:-2, 2:-2] == 255).all()  # inside
+    np.save(cubes / "cat" / "hu.npy", np.full((20, 20, 20), -900, np.int16))
+    with pytest.raises(GobelinError, match=r"hu.npy: holds voxels that are no bytes"):
+        drawn(cubes)
 
 
 @pytest.mark.parametrize("what", ["unset", "gone", "flat", "other class", "broken file"])

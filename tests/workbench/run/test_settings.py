@@ -17,8 +17,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gobelin import Workbench
+from gobelin.augmentation.settings import Augment
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import fingerprint
+from gobelin.workbench.augment.generators import study_key
 from gobelin.workbench.run.settings import VERSION, Settings, recorded, upgraded
 
 GROUPS = {name: field.default_factory for name, field in Settings.__dataclass_fields__.items()}
@@ -154,3 +157,27 @@ def test_mistakes_of_several_components_are_told_together() -> None:
         config.build(Settings, wrong)
     lines = str(caught.value).splitlines()
     assert len(lines) == 4 and "'concat'" in lines[0] and "'classic'" in lines[3]
+
+
+def test_settings_of_a_baseline_method() -> None:
+    """They are checked, and change the key of a study; without them the key of before stays."""
+    for values, said in (
+        ({"clasic": {"mirror": 0.0}}, r"rival_settings\.clasic: .*Did you mean 'classic'"),
+        ({"classic": {"miror": 0.0}}, r"rival_settings\.classic: unknown setting 'miror'"),
+        ({"classic": {"mirror": 2}}, r"rival_settings\.classic\.mirror: a number from 0 to 1"),
+    ):
+        with pytest.raises(GobelinError, match=said):
+            config.build(Settings, {"augment": {"rival_settings": values}})
+
+    def key(augment: Augment) -> str:
+        model = types.SimpleNamespace(fingerprint=lambda: "model")
+        predictor = types.SimpleNamespace(model=model)
+        run: Any = types.SimpleNamespace(settings=Settings(augment=augment), predictor=predictor)
+        return study_key(run, [])
+
+    plain, whole = Augment(), Settings()
+    before = {k: v for k, v in config.resolved(plain).items() if k != "rival_settings"}
+    others = (config.resolved(g) for g in (whole.judge, whole.predict, whole.fusion))
+    assert key(plain) == fingerprint("model", [], before, *others)
+    changed = Augment(rival_settings={"classic": {"mirror": 0.0}})
+    assert key(changed) != key(plain) and changed.changed_rivals == "classic.mirror = 0.0"

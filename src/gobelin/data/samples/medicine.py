@@ -32,7 +32,7 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.data import tissue
 from gobelin.data.nifti import open_nifti
-from gobelin.data.tissue import TISSUES
+from gobelin.data.tissue import coarse_image, coarse_labels
 
 MNI152 = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 # of the labels: no colour is a mixture of others, so that a linear filter can tell all apart
@@ -192,22 +192,3 @@ def squared(cut: np.ndarray, centre: list[int], side: int) -> np.ndarray:
     place = tuple(slice(k.start - s, k.stop - s) for k, s in zip(known, start, strict=True))
     out[place] = cut[tuple(known)]
     return np.ascontiguousarray(out.T[::-1])
-
-
-def coarse_image(pixels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [size, size]: means of float [S, S] in 0..255."""
-    whole = Image.fromarray(pixels).resize((size, size), Image.Resampling.BOX)
-    return np.round(np.asarray(whole)).clip(0, 255).astype(np.uint8)
-
-
-def coarse_labels(labels: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [size, size]: the label that most voxels of a pixel have, the smaller one of two."""
-    shares = [
-        np.asarray(
-            Image.fromarray((labels == k).astype(np.float32)).resize(
-                (size, size), Image.Resampling.BOX
-            )
-        )
-        for k in range(len(TISSUES))
-    ]
-    return np.argmax(np.round(np.stack(shares), 4), 0).astype(np.uint8)

@@ -69,6 +69,8 @@ class Transport:
                 "decays": [1e-3, 1e-2],
                 "tuning_seeds": 1,
                 "seeds": 3,
+                # mirrored, "keep left" says "keep right"
+                "rival_settings": {"classic": {"mirror": 0.0}},
             },
         }
 

@@ -23,7 +23,14 @@ from gobelin.data.mesh_shape import at_rest, shape, shape_width
 from gobelin.data.mesh_views import turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
 from gobelin.data.meshes import mesh_key, mesh_query, mesh_share, open_mesh, trimesh
-from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells, share_bid
+from gobelin.embedding.encoders import (
+    Classes,
+    FittedEncoder,
+    NamesClasses,
+    Sample,
+    TrainingCells,
+    share_bid,
+)
 from gobelin.embedding.pictured import (
     FittedPictured,
     Look,
@@ -116,6 +123,16 @@ class FittedMesh(FittedPictured):
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return mesh_key(cell, root)
+
+    def classes(self) -> Classes | None:
+        """Those that the image encoder names: the logits of the mean view are the mean logits of
+        the views. The shape has no say in them."""
+        network = self.network
+        named = network.classes() if isinstance(network, NamesClasses) else None
+        if named is None:
+            return None
+        rest = np.zeros((self.width - network.width, len(named.texts)), np.float32)
+        return Classes(np.concatenate([named.weight, rest]), named.bias, named.texts)
 
     def looks(self, cell: Cell, root: Path) -> Iterator[Look]:
         for value in items(cell):  # one at a time, so that one is in memory

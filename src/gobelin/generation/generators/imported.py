@@ -1,4 +1,4 @@
-"""Images from elsewhere: a simulator, a renderer or a model on another machine.
+"""Images, volumes and meshes from elsewhere: a simulator, a renderer or a model on another machine.
 
 They meet the same baseline methods, screens and audits as the images of any generator here. They
 lie in one folder a class. With a class as the condition, the seed draws one of that class's images;
@@ -6,12 +6,14 @@ with an empty condition, one of all. Nothing is learned, and the origin of the i
 checked: where their maker used validation or test rows, the verdict is worth nothing. Near copies
 of those rows are screened out as always, but images of a model that was trained on those rows pass.
 A folder inside the folder of another run is refused where that run was trained on such rows; for
-marked images elsewhere a warning says how many there are.
+marked images elsewhere a warning says how many there are. Volumes must hold bytes, as those that
+this program writes do; meshes become grids of voxels as training rows do.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,10 +29,13 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import refuse
-from gobelin.data.class_folders import image_files
+from gobelin.data.class_folders import files_of_kind
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import Opening, fitted, open_image
+from gobelin.data.media import medium
 from gobelin.data.provenance import is_marked
+from gobelin.data.volume import BYTE, VolumeOpening, fitted_volume
+from gobelin.data.volume_files import open_volume
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -42,16 +47,18 @@ class Imported:
     """Where the images are."""
 
     folder: str = setting(
-        default="", description="Folder with one folder of images for each class."
+        default="",
+        description="Folder with one folder of images, volumes or meshes for each class.",
     )
 
     accepts: ClassVar[frozenset[str]] = frozenset({"target"})
+    media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     keeps_images: ClassVar[bool] = True  # as they are, so a run with it is not saved for others
     licence: ClassVar[str] = "that of the images"
     cost: ClassVar[str] = "no training; the images are read once and kept in the run"
     least_steps: ClassVar[int] = 1
 
-    def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
+    def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """One: there is nothing to train."""
         return 1
 
@@ -65,26 +72,26 @@ class Imported:
                 " was expected. Set it: --set generator.name=imported --set"
                 " generator.settings.folder=DIR."
             )
-        files = image_files(root)
+        shape = train.images.shape[1:]
+        kind, files = class_files(root, shape)
         names = {name: k for k, name in enumerate(train.classes)}
         folders = sorted({p.relative_to(root).parts[0] for p in files})
         if not files or (unknown := [name for name in folders if names and name not in names]):
             problem = (
                 f"{unknown[0]} is no class of the data"
                 if files
-                else "holds no class folder with images"
+                else f"holds no class folder with {medium(kind).plural}"
             )
             raise GobelinError(
                 f"imported: {root}: {problem}. One folder a class"
                 f" ({', '.join(list(names)[:5])} ...) was expected."
             )
-        h, w, c = train.images.shape[1:]
-        refuse(str(root), "table_mb", len(files) * h * w * c)
+        refuse(str(root), "table_mb", len(files) * math.prod(shape))
         images, marked = [], 0
         for place, path in enumerate(files):
             try:
                 data = file_bytes(path)
-                images.append(fitted(open_image(data, root, Opening())[0], (h, w, c)))
+                images.append(opened(kind, data, path, shape))
                 marked += is_marked(data)
             except BadCell as error:
                 raise GobelinError(f"imported: {path}: {error}. Mend or remove it.") from error
@@ -92,7 +99,7 @@ class Imported:
                 context.progress("read images", place + 1, len(files))
         if marked:
             LOG.warning(
-                "imported: %d of %d images in %s bear the mark of a generator. Make sure that it"
+                "imported: %d of %d files in %s bear the mark of a generator. Make sure that it"
                 " was trained on no validation or test row of this run.",
                 marked,
                 len(files),
@@ -105,15 +112,36 @@ class Imported:
     def load(self, folder: Path, runtime: Runtime) -> ImportedSampler:
         """The sampler that was saved in `folder`; the images are in it."""
         config = weights.config_of(folder, IMPORTED_FORMAT)
-        (h, w, c), count = config["size"], config["images"]
+        size, count = config["size"], config["images"]
 
         def empty() -> Album:
-            images = torch.zeros(count, h, w, c, dtype=torch.uint8)
+            images = torch.zeros(count, *size, dtype=torch.uint8)
             return Album(images, torch.zeros(count, dtype=torch.long))
 
         album = weights.loaded(folder, config, empty)
         settings, contents = Imported(**config["settings"]), config.get("contents", "")
         return ImportedSampler(settings, tuple(config["classes"]), album, contents)
+
+
+def class_files(root: Path, shape: tuple[int, ...]) -> tuple[str, list[Path]]:
+    """The kind of the files for arrays of this shape, H, W, C or D, H, W, C, and the files."""
+    return files_of_kind(root, *(("image",) if len(shape) == len("HWC") else ("volume", "mesh")))
+
+
+def opened(kind: str, data: bytes, path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 of this shape. Raises BadCell."""
+    if kind == "image":
+        return fitted(open_image(data, path.parent, Opening())[0], (shape[0], shape[1], shape[2]))
+    if kind == "mesh":
+        array = medium(kind).opened(path.name, path.parent, VolumeOpening(), max(shape[:3]))
+    else:
+        volume, _ = open_volume(data, path.parent, VolumeOpening())
+        if volume.unit != BYTE:
+            raise BadCell("holds voxels that are no bytes; scale them to 0 to 255 as in training")
+        array = fitted_volume(volume, max(shape[:3]), VolumeOpening())
+    if array.shape != shape:
+        raise BadCell(f"has {array.shape[-1]} channels; {shape[-1]} were expected")
+    return array
 
 
 def files_of(root: Path, files: Sequence[Path]) -> str:
@@ -127,7 +155,7 @@ def files_of(root: Path, files: Sequence[Path]) -> str:
 class Album(nn.Module):
     """The M images and their classes, saved as the weights of a network are."""
 
-    images: torch.Tensor  # uint8 [M, H, W, C]
+    images: torch.Tensor  # uint8 [M, H, W, C] or [M, D, H, W, C]
     labels: torch.Tensor  # int64 [M], -1 where there are no classes
 
     def __init__(self, images: torch.Tensor, labels: torch.Tensor) -> None:
@@ -148,13 +176,12 @@ class ImportedSampler:
         self.settings, self.classes, self.album = settings, classes, album
         self.contents = contents
         self.accepts = frozenset({"target"} if classes else ())
-        h, w, c = album.images.shape[1:]
-        self.size = (int(h), int(w), int(c))
+        self.size = tuple(int(side) for side in album.images.shape[1:])
 
     def sample(
         self, condition: Condition, seeds: Sequence[int], controls: Controls
     ) -> Iterator[np.ndarray]:
-        """Blocks of uint8 [n, H, W, C]. Raises a GobelinError for a class without images."""
+        """Blocks of uint8 [n, *size]. Raises a GobelinError for a class without images."""
         target = torch.full((len(seeds),), -1) if condition.target is None else condition.target
         places = [
             self._place(int(label), seed)
@@ -179,7 +206,7 @@ class ImportedSampler:
         root = Path(self.settings.folder).expanduser()
         if not self.contents or not root.is_dir():
             return ""
-        same = files_of(root, image_files(root)) == self.contents
+        same = files_of(root, class_files(root, self.size)[1]) == self.contents
         return "" if same else f"imported: the files in {root} have changed since they were read"
 
     def fingerprint(self) -> str:

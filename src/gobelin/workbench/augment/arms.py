@@ -67,7 +67,8 @@ class StudySet:
         )
         arms = [Arm(BASELINE, real, _ones(real), "real")]
         for name in parents.settings.rivals:
-            arm = catalog.build("rivals", name).arm(source)
+            settings = parents.settings.rival_settings.get(name, {})
+            arm = catalog.build("rivals", name, settings).arm(source)
             arms += [] if arm is None else [arm]
         classic = next((a for a in arms if a.name == CLASSIC), None)
         for number, images in enumerate(self.images):

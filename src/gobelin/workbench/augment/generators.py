@@ -120,9 +120,12 @@ def few_steps(run: Run) -> list[Finding]:
 
 
 def study_key(run: Run, trained: list[str]) -> str:
-    """Cache key of a study: predictor, trained generators, settings."""
+    """Cache key of a study: predictor, trained generators, settings. The settings of baseline
+    methods enter where any are given, so that the keys of earlier runs stay."""
     s = run.settings
     tuned = [s.tune] if s.augment.tune else []
     decided: Augment = replace(s.augment, minutes=None, steps={})
-    groups = (resolved(group) for group in (decided, s.judge, s.predict, s.fusion, *tuned))
+    groups = [resolved(group) for group in (decided, s.judge, s.predict, s.fusion, *tuned)]
+    if not decided.rival_settings:
+        del groups[0]["rival_settings"]
     return fingerprint(run.predictor.model.fingerprint(), trained, *groups)

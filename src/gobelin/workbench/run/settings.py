@@ -141,6 +141,8 @@ class Settings:
         }
         checks: list[Callable[[], object]] = [self._fusion, self._generator]
         checks += [partial(catalog.find, slot, name) for slot in named for name in named[slot]]
+        for name, values in self.augment.rival_settings.items():
+            checks.append(partial(self._rival, name, values))
         if self.judge.space:
             checks.append(partial(image_encoder, self.judge.space, self.judge.space_settings))
         mistakes = []
@@ -185,6 +187,19 @@ class Settings:
                 " one with --fusion NAME."
             )
         return None
+
+    def _rival(self, name: str, values: Mapping[str, Any]) -> None:
+        """Raises GobelinError for settings of a baseline method that the study does not run."""
+        if name not in self.augment.rivals:
+            raise GobelinError(
+                f"augment.rival_settings.{name}: no baseline method of augment.rivals."
+                f"{nearest(name, self.augment.rivals)}"
+            )
+        try:
+            catalog.build("rivals", name, values)
+        except GobelinError as error:
+            message = str(error).removeprefix("rivals.")
+            raise GobelinError(f"augment.rival_settings.{message}") from error
 
     def _generator(self) -> Any:  # noqa: ANN401 - any component
         generator = catalog.build("generators", self.generator.name, self.generator.settings)
@@ -292,7 +307,9 @@ def group(name: str) -> tuple[str, type[Any]]:
 def _place(slot: str, name: str) -> str:
     """The dotted name of a component's settings in a run; empty where only Python sets them."""
     if slot != "encoders":
-        return {"generators": "generator.settings", "fusion": "fusion.settings"}.get(slot, "")
+        places = {"generators": "generator.settings", "fusion": "fusion.settings"}
+    places["rivals"] = f"augment.rival_settings.{name}"
+    return places.get(slot, "")
     return f"encoders.{default_encoder(catalog.find(slot, name).kinds[0]) or name}"
 
 
