@@ -20,9 +20,7 @@ from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError, MissingExtra, nearest
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
-from gobelin.core.workers import in_order
 from gobelin.data.fields import Cell, Field
-from gobelin.data.files import BadCell
 from gobelin.data.images import png_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, TrainingCells, reading
 from gobelin.embedding.part_means import feature_scales, in_spreads
@@ -115,7 +113,7 @@ class _Shown(TrainingCells):
         self, cells: TrainingCells, look: Callable[[Cell], Look], runtime: Runtime
     ) -> None:
         self.least_groups, self.root = cells.least_groups, cells.root
-        self._make = lambda: _looks(cells, look, SHOWN_CELLS, runtime)
+        self._make = lambda: cells.some(look, SHOWN_CELLS, runtime.threads)
 
     @cached_property
     def _made(self) -> list[tuple[Look, int]]:
@@ -134,27 +132,9 @@ def fitted_scales(
     cells: TrainingCells, measure: Callable[[Cell], np.ndarray], width: int, runtime: Runtime
 ) -> np.ndarray:
     """float64 [2, width], of the statistics that `measure` takes from a training cell."""
-    found = _looks(cells, measure, MEASURED_CELLS, runtime)
+    found = cells.some(measure, MEASURED_CELLS, runtime.threads)
     groups = np.array([group for _, group in found], int)
     return feature_scales([x for x, _ in found], groups, width, cells.least_groups)
-
-
-def _looks(
-    cells: TrainingCells, look: Callable[[Cell], Any], most: int, runtime: Runtime
-) -> list[tuple[Any, int]]:
-    """What `look` finds in training cells, evenly chosen, each with the number of its group. Cells
-    that can't be opened are left out; they are set aside later, with their reason."""
-    present = list(cells.present())
-    chosen = present[:: -(-len(present) // most) or 1]
-
-    def attempt(cell: Cell) -> Any:  # noqa: ANN401
-        try:
-            return look(cell)
-        except BadCell:
-            return None
-
-    looks = in_order(attempt, [cell for cell, _ in chosen], runtime.threads)
-    return [(x, group) for x, (_, group) in zip(looks, chosen, strict=True) if x is not None]
 
 
 class FittedPictured:

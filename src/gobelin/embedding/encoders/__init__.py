@@ -9,19 +9,23 @@ of fewer. The frame of encoders around a model of Hugging Face is `gobelin.embed
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, overload, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, overload, runtime_checkable
 
 import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
+from gobelin.core.workers import in_order
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import BadCell
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,21 @@ class TrainingCells(Sequence[Cell | None]):
         for cell, group in zip(self.cells, self.groups.tolist(), strict=True):
             if cell is not None:
                 yield cell, group
+
+    def some(self, look: Callable[[Cell], T], most: int, threads: int = 1) -> list[tuple[T, int]]:
+        """What `look` finds in at most so many present cells, evenly chosen, each with the number
+        of its group. Cells that can't be opened (BadCell) are left out; they are set aside later,
+        with their reason."""
+        present = list(self.present())
+        chosen = present[:: -(-len(present) // most) or 1]
+
+        def attempt(one: tuple[Cell, int]) -> list[tuple[T, int]]:
+            try:
+                return [(look(one[0]), one[1])]
+            except BadCell:
+                return []
+
+        return [found for each in in_order(attempt, chosen, threads) for found in each]
 
 
 def common(values: Iterable[tuple[str, int]], least_groups: int) -> tuple[dict[str, int], int]:

@@ -19,11 +19,10 @@ from torch import Tensor
 from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
-from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, Squares, decode_images, image_query
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
+from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.convolution import signal_of
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
@@ -64,22 +63,12 @@ class Convolution:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedConvolution:
+        def opened(cell: Cell) -> np.ndarray:
+            return decode_images(cell, cells.root, self.opening, self.pixels)[0]
+
         network = self.network()
-        present = list(cells.present())
-
-        def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
-            try:
-                return decode_images(chosen[0], cells.root, self.opening, self.pixels)[0]
-            except BadCell:  # set aside later, with its reason
-                return None
-
-        chosen = present[:: -(-len(present) // LEARNED_IMAGES) or 1]
-        images = in_order(opened, chosen, runtime.threads)
-        found = [(x, g) for x, (_, g) in zip(images, chosen, strict=True) if x is not None]
         nothing = np.zeros((0, self.pixels, self.pixels, 3), np.uint8)
-        signals = signal_of(np.concatenate([x for x, _ in found] or [nothing]))
-        groups = torch.tensor([g for x, g in found for _ in x], dtype=torch.int64)
-        network.learn(signals, runtime.seed, groups, cells.least_groups)
+        learn_filters(network, cells, opened, nothing, signal_of, LEARNED_IMAGES, runtime)
         return FittedConvolution(self, network, runtime)
 
     def network(self) -> PatchNetwork:

@@ -19,12 +19,11 @@ from torch import Tensor
 from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
-from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import BadCell
 from gobelin.data.mel import QUIET, heard, mel_power
 from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
+from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
@@ -68,21 +67,13 @@ class Spectrogram:
     ) -> FittedSpectrogram:
         soundfile()  # raises MissingExtra before any work
         fitted = FittedSpectrogram(self, self.network(), runtime)
-        present = list(cells.present())
 
-        def opened(chosen: tuple[Cell, int]) -> np.ndarray | None:
-            try:
-                return fitted.decode(chosen[0], cells.root)[0]
-            except BadCell:  # set aside later, with its reason
-                return None
+        def opened(cell: Cell) -> np.ndarray:
+            return fitted.decode(cell, cells.root)[0]
 
-        chosen = present[:: -(-len(present) // LEARNED_CELLS) or 1]
-        clips = in_order(opened, chosen, runtime.threads)
-        found = [(x, g) for x, (_, g) in zip(clips, chosen, strict=True) if x is not None]
         nothing = np.zeros((0, self.bands * self.frames + BESIDE), np.float32)
-        signals = fitted.signal(np.concatenate([*(x for x, _ in found), nothing])).cpu()
-        groups = torch.tensor([g for x, g in found for _ in x], dtype=torch.int64)
-        fitted.module.learn(signals, runtime.seed, groups, cells.least_groups)
+        network, signal = fitted.module, fitted.signal
+        learn_filters(network, cells, opened, nothing, signal, LEARNED_CELLS, runtime)
         return fitted
 
     def network(self) -> PatchNetwork:

@@ -19,12 +19,12 @@ from torch import Tensor
 from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
-from gobelin.core.workers import in_order
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import BadCell, afford
+from gobelin.data.files import afford
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import open_volume, volume_key, volume_query, volume_values
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
+from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.convolution import signal_of
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
@@ -67,22 +67,12 @@ class VolumeConvolution:
     def fit(
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedVolumeConvolution:
+        def opened(cell: Cell) -> np.ndarray:
+            return self.cubes(cell, cells.root)[0]
+
         network = self.network()
-        present = list(cells.present())
-        chosen = present[:: -(-len(present) // LEARNED_VOLUMES) or 1]
-
-        def opened(one: tuple[Cell, int]) -> np.ndarray | None:
-            try:
-                return self.cubes(one[0], cells.root)[0]
-            except BadCell:  # set aside later, with its reason
-                return None
-
-        cubes = in_order(opened, chosen, runtime.threads)
-        seen = [(x, g) for x, (_, g) in zip(cubes, chosen, strict=True) if x is not None]
         nothing = np.zeros((0, *[self.voxels] * 3, 1), np.uint8)
-        signals = signal_of(np.concatenate([x for x, _ in seen] or [nothing]))
-        groups = torch.tensor([g for x, g in seen for _ in x], dtype=torch.int64)
-        network.learn(signals, runtime.seed, groups, cells.least_groups)
+        learn_filters(network, cells, opened, nothing, signal_of, LEARNED_VOLUMES, runtime)
         return FittedVolumeConvolution(self, network, runtime)
 
     def cubes(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
