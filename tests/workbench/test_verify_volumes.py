@@ -1,13 +1,21 @@
-"""`verify` on volumes: they have marks and no signature. Oracle: files with a mark and without."""
+"""Marks of volumes and meshes in `verify`, `check` and an exported training set. Oracle: files with
+a mark and without."""
 
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
+from gobelin.data.media import medium
+from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.volume_marks import marked_nifti, nifti_array
+from gobelin.workbench.augment import export
 from gobelin.workbench.verify import UNREADABLE, UNSIGNED, verify
 
 
@@ -24,3 +32,17 @@ def test_volumes_are_not_signed_and_may_be_marked(tmp_path: Path) -> None:
     assert found["real.nii.gz"] == (UNSIGNED, "no mark says that it was generated")
     assert found["torn.nii.gz"][0] == UNREADABLE and len(found) == 3
     assert np.array_equal(nifti_array(made), volume)
+
+
+@pytest.mark.parametrize("kind", ["volume", "mesh"])
+def test_the_mark_stands_in_an_exported_training_set(kind: str) -> None:
+    """A generated cell of a study gets its mark when it is exported, and the array stays."""
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 256, (8, 8, 8, 1), dtype=np.uint8)
+    made = medium(kind)
+    generator: Any = SimpleNamespace(medium=made, extent=16.0)
+    lineage = {"generator": "flow", "seed": 3}
+    exported = export._marked(made.cell(array, None, 16.0), lineage, None, generator)
+    assert is_marked(exported) and read_lineage(io.BytesIO(exported)) == lineage
+    assert np.array_equal(made.array(exported), array)
+    assert not is_marked(made.cell(array, None, 16.0))
