@@ -37,7 +37,7 @@ SETTINGS = {
         "planted": 40,
         "audits": ("membership",),
         "references": 2,
-        "metrics": ("precision_recall",),
+        "metrics": ("coverage",),
     },
 }
 
