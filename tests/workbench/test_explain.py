@@ -213,6 +213,7 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
 ) -> None:
     """A sampler that paints real images of the class that is asked for, and of no class without
     one, whatever the text: the class has all of the effect, the text none."""
+    bench = Workbench.open(bench.folder, settings={"generator": {"steps": 2}})
     bench.fit(generator=True)
     run, rows = bench.run, bench.run.checked.rows
     images = run.generator.images(rows.part("train")).images
@@ -227,13 +228,16 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
 
     monkeypatch.setattr("gobelin.workbench.run.generator.Trained.sample", paint)
     found = bench.explain(generated=True, label=classes[0], text="a large thing")
-    effects = {f.scope["part of the request"]: f for f in found}
+    effects = {f.scope["part of the request"]: f for f in found if f.name == "effect"}
+    places = [f for f in found if f.name == "place"]
+    assert places and all(f.scope["field"] == "image" for f in places)
+    assert f"read as {classes[0]}:" in "\n".join(found.lines()[4:])
     assert set(effects) == {"class", "caption"}
     assert all(f.scope["class"] == classes[0] for f in found)
     assert effects["caption"].value == pytest.approx(0.0, abs=1e-9)
     low = effects["class"].low
     assert low is not None and low > 0
-    whole, base = found.lines()[-1], found.lines()[2]
+    whole, base = found.lines()[5], found.lines()[2]
     assert whole != base and "16 generated images are read as" in found.lines()[0]
     with pytest.raises(GobelinError, match="takes no --summary"):
         bench.explain(generated=True, summary=True)

@@ -209,11 +209,11 @@ def explain(
                 f" {', '.join(question.present)}."
             )
     model = answers.predictor.model
-    fields = _explained(question, FIELDS, "")
+    fields = explained_by(question, FIELDS, "")
     assert fields is not None
     looked = question.present if inside is None else inside
     found = [
-        _explained(question, explainer, field)
+        explained_by(question, explainer, field)
         for field in looked
         for explainer in looking_into(answers, field)
     ]
@@ -228,7 +228,7 @@ def explain(
     )
 
 
-def _explained(question: Question, name: str, field: str) -> Explained | None:
+def explained_by(question: Question, name: str, field: str) -> Explained | None:
     """None where the field is one part alone."""
     component: Explainer = catalog.build("explainers", name)
     try:
