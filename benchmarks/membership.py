@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from gobelin.core.machine import Runtime
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import exact
 from gobelin.generation.generators import Context, Controls, ImageRows
-from gobelin.privacy.audits import AuditInput, Result
+from gobelin.privacy.audits import AuditInput, References, Result
 from gobelin.privacy.planted_copies import CHANGES
 from gobelin.quality import images as quality
 
@@ -117,6 +118,25 @@ def study(seed: int, cell: str, leaked: float = 0.0) -> AuditInput:
         groups=names[1],
         train_groups=names[0],
         seed=seed,
+    )
+
+
+def leaky_losses(images: AuditInput, references: int, memorised: float) -> AuditInput:
+    """The same with losses of a generator, which knows its training rows better by `memorised`, and
+    of references, which know what they learned better by 2. The difficulty of rows varies by 3, the
+    noise of a loss is 0.5."""
+    rng = np.random.default_rng(images.seed + 20_000)
+    n, total = len(images.train), len(images.train) + len(images.holdout)
+    hard = rng.normal(0, 3, total)
+    own = hard + rng.normal(0, 0.5, total) - memorised * (np.arange(total) < n)
+
+    def losses(learned: np.ndarray) -> np.ndarray:
+        return hard + rng.normal(0, 0.5, learned.shape) - 2 * learned
+
+    return replace(
+        images,
+        row_losses=lambda: (own[:n], own[n:]),
+        references=References(references, losses),
     )
 
 

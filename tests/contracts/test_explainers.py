@@ -5,25 +5,34 @@ Oracles: the row's own answer, asked directly; a predictor whose weights are kno
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
+import torch
 
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema
-from gobelin.embedding.encoders import TrainingCells
+from gobelin.embedding.encoders import ReadsPixels, TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.prediction.explainers import Explainer, Question
 
 NAMES = catalog.names("explainers")
 ROW, OTHERS = 5, range(20, 32)
 QUICK = {"pixels": {"masks": 40, "grid": 4}, "words": {"orders": 4}, "intervals": {"count": 6}}
-Answer = Callable[[Embeddings], np.ndarray]
+
+
+class Answer(Protocol):
+    """A function of features, also differentiable in those of one field."""
+
+    def __call__(self, rows: Embeddings) -> np.ndarray: ...
+
+    def follow(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor: ...
 
 
 def tone(seed: int) -> bytes:
@@ -46,7 +55,19 @@ def embedder(shapes: Dataset, shapes_reader: Embedder, runtime: Runtime) -> Embe
         encoders[kind] = component.fit(TrainingCells(cells), field, {kind: kind}, runtime)
         fields.append(field)
         columns.append(Column(kind, kind))
-    return Embedder(Schema(tuple(columns), tuple(fields)), encoders)
+    photo = Field("photo", "convolution", ("photo",), "image")
+    cells = [photo_of(cell) for cell in shapes.cells(shapes_reader.schema.field("image"))[:12]]
+    component = catalog.build("encoders", "convolution", {"pixels": 16, "filters": 4})
+    kinds = {"photo": "image"}
+    known = TrainingCells(cells)
+    encoders["photo"] = component.fit_files(known, photo, kinds, runtime, shapes.root)
+    schema = Schema((*columns, Column("photo", "image")), (*fields, photo))
+    return Embedder(schema, encoders)
+
+
+def photo_of(cell: Cell | None) -> Cell | None:
+    """An image of the shapes as a cell of another field, whose encoder is a network."""
+    return None if cell is None else {"photo": cell["image"]}
 
 
 def others(kind: str, k: int) -> Cell:
@@ -58,11 +79,12 @@ def others(kind: str, k: int) -> Cell:
 def asked(shapes: Dataset, embedder: Embedder) -> Callable[[Answer], Question]:
     """A row with every field, and an answer that is a function of features."""
 
-    drawn_here = ("audio", "series")
+    drawn_here = ("audio", "series", "photo")
     read = {f.name: shapes.cells(f) for f in embedder.schema.fields if f.name not in drawn_here}
 
     def cells_of(row: int) -> dict[str, Cell | None]:
-        own = {kind: others(kind, row) for kind in drawn_here}
+        own = {kind: others(kind, row) for kind in drawn_here[:2]}
+        own["photo"] = photo_of(read["image"][row])
         return {f: cells[row] for f, cells in read.items()} | own
 
     complete = [r for r in range(60) if all(cells_of(r).values())]
@@ -88,6 +110,7 @@ def asked(shapes: Dataset, embedder: Embedder) -> Callable[[Answer], Question]:
             drawn,
             {f: [rows[r][f] for r in rest] for f in embedder.encoders},
             7,
+            answer.follow,
         )
 
     return question
@@ -116,23 +139,38 @@ def fields_of(explainer: Explainer, embedder: Embedder) -> list[str]:
     """The fields that it looks into; '' for the fields themselves."""
     if not explainer.kinds:
         return [""]
-    return [f.name for f in embedder.schema.fields if f.kind in explainer.kinds]
+    fields = [f.name for f in embedder.schema.fields if f.kind in explainer.kinds]
+    if explainer.unit == "gradient":
+        fields = [f for f in fields if isinstance(embedder.encoders[f], ReadsPixels)]
+    return fields
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A nonlinear answer from all features, or from those of one field."""
+
+    weights: Mapping[str, np.ndarray]  # {field: [D_f, 1]}
+    only: str
+
+    def __call__(self, rows: Embeddings) -> np.ndarray:
+        out = np.zeros((len(rows), 1))
+        for k, f in enumerate(rows.fields):
+            if self.only in ("", f):
+                shown = rows.present[:, [k]]
+                out += shown * np.tanh(rows.features[f].astype(float) @ self.weights[f])
+        return out
+
+    def follow(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
+        own = torch.tanh(features.double() @ torch.from_numpy(self.weights[field]))
+        if self.only not in ("", field):
+            return torch.from_numpy(self(row)) + 0 * own
+        rest = self(row) - np.tanh(row.features[field].astype(float) @ self.weights[field])
+        return own + torch.from_numpy(rest)
 
 
 def weighed(embedder: Embedder, only: str = "") -> Answer:
-    """A nonlinear answer from all features, or from those of one field."""
     rng = np.random.default_rng(0)
-    weights = {f: rng.normal(size=(e.width, 1)) for f, e in embedder.encoders.items()}
-
-    def answer(rows: Embeddings) -> np.ndarray:
-        out = np.zeros((len(rows), 1))
-        for k, f in enumerate(rows.fields):
-            if only in ("", f):
-                shown = rows.present[:, [k]]
-                out += shown * np.tanh(rows.features[f].astype(float) @ weights[f])
-        return out
-
-    return answer
+    return Weighed({f: rng.normal(size=(e.width, 1)) for f, e in embedder.encoders.items()}, only)
 
 
 def test_it_adds_up_to_the_answer_of_the_row(

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from membership import drawn
+from scipy import special
+from scipy.spatial.distance import cdist
 
 from gobelin.core.neighbours import nearest
-from gobelin.privacy.memorising import memorised
+from gobelin.privacy.memorising import Memorised
+
+
+def memorised(images: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    return Memorised.of(images, rng).drawn(count, rng)
 
 
 def flat(images: np.ndarray) -> np.ndarray:
@@ -46,3 +52,17 @@ def test_few_rows_and_equal_rows(rows: int) -> None:
 def test_same_generator_same_images() -> None:
     one, other = (memorised(drawn(50, 1), 20, np.random.default_rng(3)) for _ in range(2))
     assert np.array_equal(one, other)
+
+
+def test_the_loss_is_the_density_of_codes() -> None:
+    """By scipy, up to the constant of a normal density; its own rows are known best."""
+    rows, others = drawn(150, 1), drawn(80, 2)
+    model = Memorised.of(rows, np.random.default_rng(0))
+    codes = [(flat(x) / 255 - model.mean) @ model.basis.T for x in (rows, others)]
+    squares = cdist(np.concatenate(codes), codes[0], "sqeuclidean")
+    density = special.logsumexp(-squares / (2 * model.noise**2), axis=1) - np.log(150)
+    found = np.concatenate([model.row_loss(rows), model.row_loss(others)])
+    assert found == pytest.approx(-density, rel=1e-4)
+    assert model.row_loss(rows).max() < model.row_loss(others).min()
+    equal = Memorised.of(np.repeat(rows[:1], 4, axis=0), np.random.default_rng(0))
+    assert np.isfinite(equal.row_loss(rows)).all() and equal.row_loss(rows[:0]).shape == (0,)

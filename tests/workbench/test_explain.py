@@ -17,9 +17,11 @@ from presets import SMALL
 from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import load_arrays
 from gobelin.data.provenance import is_marked, save_png
 from gobelin.generation.generators import Condition
 from gobelin.interfaces.cli import main
+from gobelin.workbench.explain import summary
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,11 @@ def test_what_cant_be_explained_is_said_in_one_line(
 def watermarked(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """Images of noise: the class is the colour of a mark in the lower left corner."""
     folder, rng = tmp_path_factory.mktemp("watermark"), np.random.default_rng(0)
-    names, labels = [], rng.choice(["cat", "dog"], 120)
+    return marked_run(folder, rng, 120)
+
+
+def marked_run(folder: Path, rng: np.random.Generator, rows: int, *settings: str) -> Workbench:
+    names, labels = [], rng.choice(["cat", "dog"], rows)
     for k, label in enumerate(labels):
         pixels = rng.integers(60, 200, (32, 32, 3), dtype=np.uint8)
         pixels[24:, :8] = (230, 20, 20) if label == "cat" else (20, 20, 230)
@@ -152,9 +158,33 @@ def watermarked(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
         Image.fromarray(pixels).save(folder / names[-1])
     table = pa.table({"photo": names, "animal": labels.tolist()})
     pa_csv.write_csv(table, folder / "records.csv")
-    out = Workbench(folder / "records.csv", "animal", folder / "run", config.assignments(SMALL))
+    chosen = config.assignments((*SMALL, *settings))
+    out = Workbench(folder / "records.csv", "animal", folder / "run", chosen)
     out.fit()
     return out
+
+
+def test_gradients_find_the_mark_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through an encoder that is a network; in the row, its files, the summary and the report."""
+    small = ("encoders.image.name=convolution", "encoders.image.filters=8", "fusion.name=concat")
+    bench = marked_run(tmp_path, np.random.default_rng(1), 80, *small)
+    for name, value in (("ROWS", 6), ("INSIDE", 4), ("ORDERS", 16), ("AGAIN", 1)):
+        monkeypatch.setattr(summary, name, value)
+    found = bench.explain(summary=True)
+    decisive = {next(k for k in f.scope if k != "field"): f for f in found if f.name == "decisive"}
+    assert {f.verdict for f in decisive.values()} == {"the lower left corner decides"}
+    assert set(decisive) == {"place", "place by gradients"}
+    lines = "\n".join(found.lines())
+    assert "Shares of effects, places of photo, by gradients: lower left corner" in lines
+    assert "Gradients of photo: Faithful to the predictor" in lines and "alone" not in lines
+    page = bench.report().read_text(encoding="utf-8")
+    assert "A right answer: gradients" in page and "integrated gradients, 50 steps" in page
+    row = bench.explain(row="3", out=tmp_path / "why")
+    one = next(e for e in row.rows[0].all if e.explainer == "gradients").attribution
+    assert one.values.sum() == pytest.approx(one.whole - one.base, rel=0.02)
+    (maps,) = (tmp_path / "why").glob("*maps.safetensors")
+    assert set(load_arrays(maps)) == {"photo", "photo by gradients"}
+    assert len(list((tmp_path / "why").glob("*-photo-*.png"))) == 2
 
 
 def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> None:
@@ -162,6 +192,10 @@ def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> Non
     (decisive,) = [f for f in found if f.name == "decisive"]
     assert decisive.verdict == "the lower left corner decides"
     assert "the lower left corner decides" in found.lines()[0]
+    assert found.lines()[-1].endswith(
+        "Pixels of photo are explained by occlusion alone, not by gradients (its encoder is no"
+        " network that one can follow)."
+    )
     faithful = [f for f in found if f.name == "faithfulness" and f.scope["parts"] == "pixels"]
     assert faithful[0].verdict == "better than random"
     assert watermarked.findings("explain") == list(found)
@@ -179,6 +213,7 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
 ) -> None:
     """A sampler that paints real images of the class that is asked for, and of no class without
     one, whatever the text: the class has all of the effect, the text none."""
+    bench = Workbench.open(bench.folder, settings={"generator": {"steps": 2}})
     bench.fit(generator=True)
     run, rows = bench.run, bench.run.checked.rows
     images = run.generator.images(rows.part("train")).images
@@ -193,13 +228,16 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
 
     monkeypatch.setattr("gobelin.workbench.run.generator.Trained.sample", paint)
     found = bench.explain(generated=True, label=classes[0], text="a large thing")
-    effects = {f.scope["part of the request"]: f for f in found}
+    effects = {f.scope["part of the request"]: f for f in found if f.name == "effect"}
+    places = [f for f in found if f.name == "place"]
+    assert places and all(f.scope["field"] == "image" for f in places)
+    assert f"read as {classes[0]}:" in "\n".join(found.lines()[4:])
     assert set(effects) == {"class", "caption"}
     assert all(f.scope["class"] == classes[0] for f in found)
     assert effects["caption"].value == pytest.approx(0.0, abs=1e-9)
     low = effects["class"].low
     assert low is not None and low > 0
-    whole, base = found.lines()[-1], found.lines()[2]
+    whole, base = found.lines()[5], found.lines()[2]
     assert whole != base and "16 generated images are read as" in found.lines()[0]
     with pytest.raises(GobelinError, match="takes no --summary"):
         bench.explain(generated=True, summary=True)

@@ -54,6 +54,7 @@ STEPS = {
     "index": "write the index of search",
     "generators": "train the generator {}",
     "made": "generate images by {}",
+    "references": "train the reference generator {}",
     "audited": "audit the images by {}",
     "outcome": "compare the training sets",
     "verbs": "{}: collect the findings",

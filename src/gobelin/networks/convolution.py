@@ -249,7 +249,12 @@ def pyramid_distance(generated: Tensor, real: Tensor) -> Tensor:
 def signal_of(images: np.ndarray) -> Tensor:
     """uint8 [N, H, W, C] -> float32 [N, C, H, W] in -1 .. 1, channels last in memory. The same of
     volumes [N, D, H, W, C]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, 1).float() / 127.5 - 1
+    return scaled(torch.from_numpy(np.ascontiguousarray(images)))
+
+
+def scaled(images: Tensor) -> Tensor:
+    """[N, H, W, C] in 0 .. 255 -> float32 [N, C, H, W] in -1 .. 1."""
+    return images.movedim(-1, 1).float() / 127.5 - 1
 
 
 def pixels_of(signal: Tensor) -> np.ndarray:

@@ -23,6 +23,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.lazy import torch
 from gobelin.data.coarse import rows_of_groups
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
@@ -34,7 +35,7 @@ from gobelin.prediction.calibration import (
     field_counts,
 )
 from gobelin.prediction.cross_fit import CrossFit, Predict, Training, balanced, cross_fit
-from gobelin.prediction.fusion import Fusion, Predictor
+from gobelin.prediction.fusion import Differentiable, Fusion, Predictor
 from gobelin.prediction.scoring import Answers
 
 
@@ -294,6 +295,26 @@ class Model:
         )
         least = self.calibration.refer
         return predictions if self.settings.max_error is None else predictions.referred(least)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether `answers_of` can be asked."""
+        return isinstance(self.predictor, Differentiable) and self.predictor.has_gradient
+
+    def answers_of(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
+        """float64 [n, V]: the log odds of the V classes or labels, or the number, of one row with
+        other features of a field that it has, float [n, D_f]. Differentiable in them."""
+        assert isinstance(self.predictor, Differentiable)
+        scores = self.predictor.scores_of(row, field, features)
+        count = int(field_counts(row.keep(self.fields).present)[0])
+        known = self.calibration
+        if self.kind == "number":
+            return scores
+        if self.kind == "labels":
+            return scores * known.slope[count] + known.shift[count]
+        mix = torch.tensor(known.mix or [0.0] * scores.shape[1], dtype=torch.float64)
+        logs = ((scores + mix) / known.temperature[count]).log_softmax(1)
+        return logs - torch.log(-torch.expm1(logs))
 
     def referring(self, crossed: CrossFit, counts: np.ndarray, training: Training) -> Model:
         """The model with the confidence below which it refers a row to a person, learned from the

@@ -73,15 +73,26 @@ def joined(scores: Mapping[str, np.ndarray]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Attack:
-    """Scores of N rows, and which of them were trained on."""
+    """Scores of N rows, and which of them were trained on. A row whose score is nan is not
+    compared."""
 
     scores: np.ndarray  # float [N], higher: looks trained on
     member: np.ndarray  # bool [N]
     groups: np.ndarray  # int [N]; a group is trained on as a whole, or held out
 
+    @property
+    def compared(self) -> np.ndarray:
+        """bool [N]"""
+        return ~np.isnan(self.scores)
+
+    @property
+    def held(self) -> int:
+        """The number of held-out rows that are compared."""
+        return int((self.compared & ~self.member).sum())
+
     def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Scores of members and others, groups of members and others."""
-        inside, outside = self.member, ~self.member
+        inside, outside = self.compared & self.member, self.compared & ~self.member
         return (
             self.scores[inside],
             self.scores[outside],
@@ -96,7 +107,7 @@ class Attack:
     def limit(self, rate: float) -> float | None:
         """The score that at most this share of new held-out rows exceeds (by rank; conformal, Vovk
         et al. 2005). None where there are too few held-out rows."""
-        held = np.sort(self.scores[~self.member])[::-1]
+        held = np.sort(self._parts()[1])[::-1]
         rank = int(rate * len(held) + 1e-9)
         return float(held[rank - 1]) if rank else None
 
@@ -116,12 +127,13 @@ class Attack:
         Three questions are asked at once: are scores a little higher everywhere (ranks), more so
         among high ones (exponential scores), or are a few the highest of all (the first 1/32)?
         """
-        ranks = placements(self.scores, self.scores)
+        scores, member, groups = (x[self.compared] for x in (self.scores, self.member, self.groups))
+        ranks = placements(scores, scores)
         highest = (ranks > 1 - TOP).astype(np.float64)
-        asked = (ranks, exponential_scores(self.scores), highest)
+        asked = (ranks, exponential_scores(scores), highest)
         inside, outside = (
-            np.stack([unit_means(values[kind], self.groups[kind]) for values in asked])
-            for kind in (self.member, ~self.member)
+            np.stack([unit_means(values[kind], groups[kind]) for values in asked])
+            for kind in (member, ~member)
         )
         return permuted(inside, outside, draws, rng)
 
@@ -132,9 +144,11 @@ class Attack:
         By the normal approximation, n = 2 (z_0.95 + z_0.80)^2 / d^2 with the standardised
         difference d.
         """
-        ranks = placements(self.scores, self.scores)
+        inside, outside, own, others = self._parts()
+        every = np.concatenate([inside, outside])
         inside, outside = (
-            unit_means(ranks[kind], self.groups[kind]) for kind in (self.member, ~self.member)
+            unit_means(placements(scores, every), groups)
+            for scores, groups in ((inside, own), (outside, others))
         )
         if min(len(inside), len(outside)) < 2:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +17,13 @@ ALARM = 0.05  # p value, after Holm's adjustment for the number of attacks
 CONTROL_FOUND = 0.30  # share of the rows of the over-fitted control that must be found
 CONTROL_LEVEL = 0.99  # of the interval of the other control; it fails one good audit in a hundred
 SINGLE, AS_A_SET = "distinguishable", "distinguishable as a set"
+FROM_IMAGES = "distance"  # the attack that every audit has
 NAMED_ROWS = 10  # training rows that stand out most
 
 
 @dataclass(frozen=True)
 class Controls:
-    """The results of two generators that are over-fitted on purpose."""
+    """The results of one attack on two generators that are over-fitted on purpose."""
 
     found: Interval | None  # share of training rows; None with too few held-out rows
     area: Interval | None  # None with too few held-out groups
@@ -47,50 +48,56 @@ class Controls:
         shown = 1 - (1 - 1 / max(1, self.train)) ** self.made
         return shown < CONTROL_FOUND
 
-    def findings(self) -> list[Finding]:
+    def findings(self, attack: str) -> list[Finding]:
+        """attack: which one they control; the one from images alone is not named."""
         fitted = f"fitted in closed form, no steps; {self.made} images"
         must = f"at least {printed(CONTROL_FOUND, 'share')} must be found"
         note = f"learned {self.train} rows, {fitted}; {must}"
-        scope = {"control": "over-fitted on the same rows"}
+        named = {} if attack == FROM_IMAGES else {"attack": attack}
+        scope = {"control": "over-fitted on the same rows", **named}
         out = [_found("members_found", self.found, RATES[0], scope, note, self.held)]
         if self.area is not None:
             note = f"learned {self.others} rows, {fitted}; the interval must hold 0.5"
-            out.append(_area(self.area, {"control": "over-fitted on other rows"}, note))
+            scope = {"control": "over-fitted on other rows", **named}
+            out.append(_area(self.area, scope, note))
         return out
 
 
 def verdict(
     attacks: Mapping[str, Attack],
     p_values: Mapping[str, float],
-    controls: Controls,
+    controls: Mapping[str, Controls],
     ids: Sequence[str],
 ) -> Finding:
-    """The finding about the attack that may find most. p_values: adjusted. ids: names of the N
-    rows of every attack."""
+    """The finding about the attack that may find most. p_values: adjusted. controls: of every
+    attack. ids: names of the N rows of every attack."""
     shares = {name: attack.found(RATES[0]) for name, attack in attacks.items()}
     name = max(shares, key=lambda key: getattr(shares[key], "high", -p_values[key]))
     p_value = min(p_values.values())
     single = any(share is not None and share.low > RATES[0] for share in shares.values())
-    word, sure = _word(p_value <= ALARM, single, controls)
+    word, sure = _word(p_value <= ALARM, single, controls.values())
+    blind = [attack for attack, both in controls.items() if not both.caught]
     note = f"share of training rows that the attack by {name} finds; p of the set {p_value:.2g}"
     rows: tuple[str, ...] = ()
     if word == SINGLE:
         rows = _outstanding(attacks[name], ids)
         note += "; single rows stand out"
-    elif not sure and controls.few:
+    elif not sure and FROM_IMAGES in blind and controls[FROM_IMAGES].few:
         note += "; generate more images: so few can show few rows"
-    found = _found("membership", shares[name], RATES[0], {}, note, controls.held)
+    if not sure and blind and len(controls) > 1:
+        note += f"; the over-fitted control is not caught by {' and '.join(blind)}"
+    found = _found("membership", shares[name], RATES[0], {}, note, attacks[name].held)
     return replace(found, verdict=word, sure=sure, rows=rows)
 
 
-def _word(alarm: bool, single: bool, controls: Controls) -> tuple[str, bool]:
+def _word(alarm: bool, single: bool, controls: Collection[Controls]) -> tuple[str, bool]:
     """The verdict, and whether it claims anything. alarm: the set of training rows can be told.
-    single: so can single rows, at few false alarms."""
-    if controls.differ:
+    single: so can single rows, at few false alarms. controls: of every attack."""
+    if any(both.differ for both in controls):
         return "can't say: training and held-out rows differ without the generator", False
     if alarm:
         return SINGLE if single else AS_A_SET, True
-    if not controls.caught:
+    if not all(both.caught for both in controls):
         return "can't say: this audit could not have seen a leak", False
     return "not distinguishable", True
 
@@ -105,10 +112,10 @@ def _outstanding(attack: Attack, ids: Sequence[str]) -> tuple[str, ...]:
 
 def measured(name: str, attack: Attack, p_value: float, rng: np.random.Generator) -> list[Finding]:
     """What one attack finds. p_value: adjusted for the number of attacks."""
-    scope, groups = {"attack": name}, len(np.unique(attack.groups))
+    scope, groups = {"attack": name}, len(np.unique(attack.groups[attack.compared]))
     out = [_area(attack.area(), scope, "share of pairs in which the training row looks trained on")]
-    held = int((~attack.member).sum())
-    out += [_found("members_found", attack.found(rate), rate, scope, "", held) for rate in RATES]
+    found = ((attack.found(rate), rate) for rate in RATES)
+    out += [_found("members_found", *one, scope, "", attack.held) for one in found]
     note = "of the whole set, by exchanges of training and held-out groups"
     out.append(
         Finding(

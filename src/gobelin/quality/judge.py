@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.config import Once, setting, settings_class
+from gobelin.core.config import Once, resolved, setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import fft
 from gobelin.core.progress import counted
@@ -22,7 +22,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.privacy import planted_copies
 from gobelin.privacy.attribute_attacks import Cells
-from gobelin.privacy.audits import AuditInput, Result
+from gobelin.privacy.audits import AuditInput, References, Result
 
 LOWEST_FREQUENCIES = 12  # of each axis and colour
 
@@ -40,6 +40,12 @@ class Judge:
         le=1_000_000,
         description="Changed training images in the audits' positive control.",
     )
+    references: int = setting(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Reference generators that audits train: under 16 for RMIA, from 16 for LiRA.",
+    )
     metrics: Annotated[tuple[str, ...], Once] = setting(
         default=(), description="Metric components to run. Empty runs all."
     )
@@ -50,6 +56,14 @@ class Judge:
     space_settings: Mapping[str, Any] = setting(
         default_factory=dict, description="That image encoder's own settings."
     )
+
+    def in_keys(self) -> dict[str, Any]:
+        """The settings as keys of stages hold them. One that earlier versions did not have is left
+        out where it has its default, so that their keys stay as they were."""
+        values = resolved(self)
+        if not self.references:
+            del values["references"]
+        return values
 
 
 def image_encoder(name: str, settings: Mapping[str, Any], kind: str = "image") -> Encoder:
@@ -101,6 +115,7 @@ def audited(
     seed: int,
     row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
     cells: Callable[[], Cells] | None = None,
+    references: References | None = None,
 ) -> Mapping[str, Result]:
     """{audit: its result}.
 
@@ -109,6 +124,7 @@ def audited(
     group'), '' if they are not. seed: of the planted copies and other random choices. row_losses:
     the generator's losses of training rows [n] and held-out rows [m]; None where it knows none.
     cells: the other cells of training, held-out and generated rows; None where there are none.
+    references: generators that learn some of these rows each; None = none is trained.
     """
     material = AuditInput(
         train=train.images,
@@ -122,6 +138,7 @@ def audited(
         groups=holdout.groups,
         train_groups=train.groups,
         row_losses=row_losses,
+        references=references,
         cells=cells,
         seed=seed,
     )

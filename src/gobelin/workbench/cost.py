@@ -40,7 +40,9 @@ def minutes(run: Run, generator: bool, heads: int) -> Finding:
     """The finding `fit_minutes`. heads: fits of one head, for a fusion that is not a pool."""
     seconds: dict[str, float | None] = {"encoding": _encoding(run), "heads": _heads(run, heads)}
     if generator:
-        seconds["generator"] = _generator(run)
+        of_one = training_seconds(run)
+        seeds = run.settings.generator.seeds
+        seconds["generator"] = None if of_one is None else seeds * of_one
     known = {what: s for what, s in seconds.items() if s is not None}
     parts = ", ".join(f"{what} {s / 60:.2g}" for what, s in known.items())
     note = f"{parts}; measured now on a few cells and heads: half or twice as long is usual"
@@ -138,8 +140,8 @@ def _pool(training: Training, rows: int) -> float:
     return compared * larger + 2 * kept
 
 
-def _generator(run: Run) -> float | None:
-    """Seconds of all trainings of the generator; None where its conditions can't be made up."""
+def training_seconds(run: Run) -> float | None:
+    """Seconds of one training of the generator; None where its conditions can't be made up."""
     settings, generator = run.settings.generator, run.generator
     component = catalog.build("generators", settings.name, settings.settings)
     if not component.accepts <= PLAIN_PARTS or settings.source:
@@ -150,7 +152,7 @@ def _generator(run: Run) -> float | None:
         spent = [_seconds_of(run, rows, Path(folder) / str(count), count) for count in STEPS]
     a_step = max(0.0, (spent[1] - spent[0]) / (STEPS[1] - STEPS[0]))
     limit = 60 * settings.minutes if settings.minutes is not None else np.inf
-    return float(settings.seeds * min(a_step * steps, limit))
+    return float(min(a_step * steps, limit))
 
 
 def _seconds_of(run: Run, rows: ImageRows, folder: Path, steps: int) -> float:

@@ -1,5 +1,5 @@
-"""Faithfulness. Oracles: closed forms of the curves, quantus' definition written out, and the rate
-of false alarms of explanations that know nothing."""
+"""Faithfulness. Oracles: closed forms of the curves, quantus, and the rate of false alarms of
+explanations that know nothing."""
 
 from __future__ import annotations
 
@@ -34,6 +34,40 @@ def test_the_reverse_order_has_the_opposite_gain() -> None:
     orders = np.array([[2, 0, 3, 1], [1, 3, 0, 2]])
     a, b = f.gains(f.curves(linear(TERMS), orders))
     assert a == pytest.approx(-b)
+
+
+def test_pixel_flipping_of_quantus_is_the_deletion_curve() -> None:
+    """Both ways: the most relevant pixels first, and the least relevant first."""
+    quantus, torch = pytest.importorskip("quantus"), pytest.importorskip("torch")
+    torch.manual_seed(0)
+    layers = torch.nn.Flatten(), torch.nn.Linear(16, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+    module = torch.nn.Sequential(*layers).eval()
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0.1, 1, (3, 1, 4, 4)).astype(np.float32)
+    values = rng.normal(size=(3, 16)).astype(np.float32)
+    flipping = quantus.PixelFlipping(
+        features_in_step=16 // f.STEPS,
+        perturb_baseline=0.0,
+        normalise=False,
+        return_auc_per_sample=False,
+        disable_warnings=True,
+    )
+    for k, image in enumerate(images):
+
+        def answers(kept: np.ndarray, image: np.ndarray = image) -> np.ndarray:
+            asked = torch.from_numpy(kept.reshape(-1, 1, 4, 4).astype(np.float32) * image)
+            return module(asked).detach().numpy()[:, 1]
+
+        ((least, most),) = f.curves(Game(16, answers), np.argsort(-values[None, k], kind="stable"))
+        for own, sign in ((most, 1), (least, -1)):
+            theirs = flipping(
+                module,
+                image[None],
+                np.ones(1, int),
+                a_batch=sign * values[k].reshape(1, 1, 4, 4),
+                softmax=False,
+            )
+            np.testing.assert_allclose(own[1:], theirs[0], rtol=0, atol=1e-6)
 
 
 def test_random_orders_gain_nothing_on_average() -> None:

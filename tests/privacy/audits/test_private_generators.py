@@ -16,7 +16,7 @@ from processor import RUNTIME
 from gobelin.core import catalog
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler
 from gobelin.privacy.audits import AuditInput
-from gobelin.privacy.memorising import memorised
+from gobelin.privacy.memorising import Memorised
 
 ROWS, EPSILON, STUDIES = 100, 1.0, 20
 MEANS = {"dp": {"epsilon": EPSILON}, "width": 8, "random": 200, "batch": 32}
@@ -84,4 +84,4 @@ def test_the_bound_of_private_flow_stays_under_epsilon_in_twenty_studies(tmp_pat
 
 def test_the_same_audit_shows_more_of_a_generator_that_memorises() -> None:
     rng = np.random.default_rng(0)
-    assert shown(0, lambda train: (memorised(train, 4 * ROWS, rng), None)) > EPSILON
+    assert shown(0, lambda train: (Memorised.of(train, rng).drawn(4 * ROWS, rng), None)) > EPSILON

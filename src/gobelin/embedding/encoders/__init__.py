@@ -170,6 +170,16 @@ class Tunable(FittedEncoder, Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsPixels(Tunable, Protocol):
+    """An image encoder through which one can follow an answer back to the pixels."""
+
+    def of_pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """float32 [n, D_f] of n images, float32 [n, H, W, 3] or [n, 3, H, W] in the units that
+        `decode` gives them in. Differentiable in them."""
+        ...
+
+
 class Forward:
     """`embed` of encoders that can be tuned: `forward` without gradients."""
 

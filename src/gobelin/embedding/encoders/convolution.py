@@ -23,7 +23,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.images import Opening, Squares, decode_images, image_query
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.embedding.learned_filters import learn_filters
-from gobelin.networks.convolution import signal_of
+from gobelin.networks.convolution import scaled, signal_of
 from gobelin.networks.patches import PatchNetwork
 from gobelin.networks.pooling import means
 
@@ -97,6 +97,12 @@ class FittedConvolution(Forward, Squares):
             with self.runtime.autocast():
                 rows.append(self.module(block.to(self.runtime.device)))
         return means(torch.cat(rows), [len(images) for images in batch])
+
+    def of_pixels(self, images: Tensor) -> Tensor:
+        """float32 [n, width] of float32 [n, H, W, 3]."""
+        with self.runtime.autocast():
+            out: Tensor = self.module(scaled(images.to(self.runtime.device)))
+        return out
 
     def fingerprint(self) -> str:
         return weights.fingerprint(

@@ -135,15 +135,21 @@ class FittedImage(Forward, Squares):
         features = []
         with self.runtime.autocast():  # once for all blocks, so that the weights are rounded once
             for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
-                x = (
-                    block.to(self.runtime.device)
-                    .permute(0, 3, 1, 2)
-                    .contiguous(memory_format=torch.channels_last)
-                )
-                x = (x.float() - PIXEL_MEAN) / PIXEL_DEVIATION
-                maps = self.module.extract_features(x)  # [n, 1280, h, w]
-                features.append(maps.float().mean((2, 3)))
+                features.append(self._features(block))
         return means(torch.cat(features), [len(images) for images in batch])
+
+    def of_pixels(self, images: Tensor) -> Tensor:
+        """float32 [n, 1280] of float32 [n, H, W, 3]."""
+        with self.runtime.autocast():
+            return self._features(images)
+
+    def _features(self, images: Tensor) -> Tensor:
+        """float32 [n, 1280] of [n, H, W, 3] in 0 .. 255."""
+        x = images.to(self.runtime.device).permute(0, 3, 1, 2)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = (x.float() - PIXEL_MEAN) / PIXEL_DEVIATION
+        maps: Tensor = self.module.extract_features(x)  # [n, 1280, h, w]
+        return maps.float().mean((2, 3))
 
     def classes(self) -> Classes | None:
         """The thousand classes of ImageNet in WordNet's words. The package timm lists them; it

@@ -108,11 +108,19 @@ class FittedImageModel(HubEncoder[ImageModel]):
         features = []
         with self.runtime.autocast():  # once for all blocks, so that the weights are rounded once
             for block in torch.from_numpy(np.concatenate(list(batch))).split(self.settings.batch):
-                x = self.prepare.scaled(block.to(self.runtime.device)).contiguous(
-                    memory_format=torch.channels_last
-                )
-                features.append(self.module(x).float())
+                features.append(self._features(block))
         return means(torch.cat(features), [len(images) for images in batch])
+
+    def of_pixels(self, images: Tensor) -> Tensor:
+        """float32 [n, D_f] of float32 [n, 3, H, W]."""
+        with self.runtime.autocast():
+            return self._features(images)
+
+    def _features(self, images: Tensor) -> Tensor:
+        """float32 [n, D_f] of [n, 3, H, W], as `decode` gives them."""
+        x = self.prepare.scaled(images.to(self.runtime.device))
+        out: Tensor = self.module(x.contiguous(memory_format=torch.channels_last))
+        return out.float()
 
 
 def _refuse_thin(size: tuple[int, int], side: int) -> None:

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from gobelin.core.lazy import torch
 from gobelin.data.fields import Cell
 from gobelin.data.texts import joined
 from gobelin.embedding.features import Embedder, Embeddings
@@ -36,6 +37,9 @@ class Question:
     others: Embeddings | None
     other_cells: Mapping[str, Sequence[Cell | None]]  # {field: K cells}
     seed: int
+    # (one row, field, other features of that field, float [n, D_f]) -> float64 [n, V]: the answers,
+    # differentiable in the features; None where a head has no gradient
+    differentiable: Callable[[Embeddings, str, torch.Tensor], torch.Tensor] | None = None
 
     @cached_property
     def present(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -61,3 +62,18 @@ class Predictor(Protocol):
         ...
 
     def save(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Differentiable(Predictor, Protocol):
+    """A predictor through which one can follow a score back to the features."""
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether all of its heads have one: trees have none."""
+        ...
+
+    def scores_of(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
+        """float64 [n, C]: `scores` of one row with other features of a field that it has, float
+        [n, D_f]. Differentiable in them."""
+        ...

@@ -20,6 +20,7 @@ import numpy as np
 
 from gobelin.core.config import build, resolved, setting, settings_class
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -197,6 +198,27 @@ class PoolPredictor:
         if self.answer is not None:
             return mean * float(self.answer[1]) + float(self.answer[0])
         return np.log(mean) + self.shift
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether all heads are linear."""
+        return all(isinstance(one.head, Linear | NeuralPredictor) for one in self.fitted)
+
+    def scores_of(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
+        """As `Differentiable.scores_of`."""
+        rows = row.checked(self.inputs.fields, self.space)
+        answers = torch.stack(
+            [one.answers_of(self.inputs, rows, field, features) for one in self.fitted]
+        )  # [M, n, C]
+        heard = [self.inputs.heard(one.member, rows)[0] for one in self.fitted]
+        shares = np.array([one.member.share for one in self.fitted])
+        given = shares * heard if any(shares * heard) else shares
+        mean = torch.einsum("m,mnv->nv", torch.from_numpy(given / given.sum()), answers)
+        if self.fitted[0].several:
+            return mean.logit()
+        if self.answer is not None:
+            return mean * float(self.answer[1]) + float(self.answer[0])
+        return mean.log() + torch.from_numpy(self.shift.astype(np.float64))
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All arrays by the names that they have on disk."""

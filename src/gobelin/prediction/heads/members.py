@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, cast
 
 import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
-from gobelin.core.lazy import special
+from gobelin.core.lazy import special, torch
 from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
 from gobelin.data.coarse import LEAST_GROUPS, rows_of_groups
@@ -108,6 +109,18 @@ class Inputs:
                 parts.append(np.where(rows.present[:, [k]], part, absent))
         return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
 
+    def place(self, member: Member, field: str) -> slice:
+        """Where the components of a field stand in what a linear head is given."""
+        start = 0
+        for other in filter(partial(reads, member), self.fields):
+            width = self.projections[other].directions.shape[1]
+            if other == field:
+                return slice(start, start + width)
+            if member.words and other in self.words:
+                width += self.words[other].directions.shape[1]
+            start += width
+        raise KeyError(field)
+
     def heard(self, member: Member, rows: Embeddings) -> np.ndarray:
         """bool [N]: whether the head knows such rows. It doesn't where a row has none of its
         fields. It doesn't either where the row lacks one that nearly all training rows had, but for
@@ -140,6 +153,32 @@ class Fitted:
             scores = self.head.scores(read).astype(np.float64)
             return as_answers(self.member, scores, self.several)
         return self.of(inputs.of(self.member, rows))
+
+    def answers_of(
+        self, inputs: Inputs, row: Embeddings, field: str, features: torch.Tensor
+    ) -> torch.Tensor:
+        """float64 [n, C] or [n, 1]: `answers` of one row with other features of a field, float [n,
+        D_f], differentiable in them. Of linear heads alone."""
+        if isinstance(self.head, NeuralPredictor):
+            read = row.keep([f for f in inputs.fields if reads(self.member, f)])
+            scores = self.head.scores_of(read, field, features)
+        else:
+            assert isinstance(self.head, Linear)
+            # of a linear head the change of the scores is that of one block of its inputs
+            fixed = torch.from_numpy(self.head.scores(inputs.of(self.member, row)))
+            scores = fixed.expand(len(features), -1)
+            if reads(self.member, field):
+                block = torch.from_numpy(self.head.weight[inputs.place(self.member, field)])
+                own = torch.from_numpy(row.features[field].astype(np.float64))
+                projection = inputs.projections[field]
+                moved = projection.of(features.double()) - projection.of(own)
+                scores = scores + moved @ block
+        if self.several:
+            return scores.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
+        if scores.shape[1] == 1:
+            return scores
+        out = scores.softmax(1).clamp_min(SMALLEST)
+        return out / out.sum(1, keepdim=True)
 
     def of(self, x: np.ndarray) -> np.ndarray:
         """The same of inputs [N, K], as `Inputs.of`."""

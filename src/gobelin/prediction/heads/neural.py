@@ -160,6 +160,11 @@ class Projection:
         """[N, K_f] of x [N, D_f], in the precision of the projection."""
         return ((x - self.mean) @ self.directions).astype(self.directions.dtype)
 
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        """float64 [n, K_f] of x float64 [n, D_f], differentiable."""
+        one = self.exact()
+        return (x - torch.from_numpy(one.mean)) @ torch.from_numpy(one.directions)
+
     def exact(self) -> Projection:
         """The same in float64."""
         return Projection(self.mean.astype(np.float64), self.directions.astype(np.float64))
@@ -200,6 +205,23 @@ class NeuralPredictor:
         parts = [torch.from_numpy(x)[None] for x in features]  # one head: [1, ...]
         ordered = Ordered(join) if "cuts" in head else join
         return ordered.scores(weights, parts, torch.from_numpy(shown)[None])[0].numpy()
+
+    @property
+    def has_gradient(self) -> bool:
+        return True
+
+    def scores_of(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
+        """As `Differentiable.scores_of`."""
+        rows = row.checked(self.fields, self.space)
+        parts = []
+        for f in self.fields:
+            x = torch.from_numpy(np.asarray(rows.features[f], np.float64)).expand(len(features), -1)
+            parts.append(self.projections[f].of(features.double() if f == field else x)[None])
+        head = {name: torch.from_numpy(w.astype(np.float64))[None] for name, w in self.head.items()}
+        shown = torch.from_numpy(rows.present.astype(np.float64)).expand(len(features), -1)[None]
+        join = self.settings.join
+        out = (Ordered(join) if "cuts" in head else join).scores(head, parts, shown)[0]
+        return out if self.answer is None else out * self.answer[1] + self.answer[0]
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All arrays by the names that they have on disk."""

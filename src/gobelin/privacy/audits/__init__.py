@@ -15,6 +15,16 @@ from gobelin.privacy.attribute_attacks import Cells
 
 
 @dataclass(frozen=True)
+class References:
+    """Generators of the same kind that learn some of the real rows each, for an audit's sake."""
+
+    count: int  # K, at least 1
+    # trains them. bool [K, n + m], which training and held-out rows each learns -> float [K, n +
+    # m], the losses of all these rows under each
+    losses: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
 class AuditInput:
     """The images of one audit: uint8 [n, H, W, C], all of one size."""
 
@@ -37,6 +47,7 @@ class AuditInput:
     # the generator's losses of training and held-out rows, float [n] and [m], lower = better known;
     # None where it knows none
     row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
+    references: References | None = None  # None: no reference is trained
     # the other cells of training, held-out and generated rows; None where there are none
     cells: Callable[[], Cells] | None = None
     seed: int = 0  # of random choices

@@ -125,7 +125,8 @@ def study_key(run: Run, trained: list[str]) -> str:
     s = run.settings
     tuned = [s.tune] if s.augment.tune else []
     decided: Augment = replace(s.augment, minutes=None, steps={})
-    groups = [resolved(group) for group in (decided, s.judge, s.predict, s.fusion, *tuned)]
+    groups = [resolved(group) for group in (decided, s.predict, s.fusion, *tuned)]
+    groups.insert(1, s.judge.in_keys())
     if not decided.rival_settings:
         del groups[0]["rival_settings"]
     return fingerprint(run.predictor.model.fingerprint(), trained, *groups)

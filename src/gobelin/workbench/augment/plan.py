@@ -13,6 +13,7 @@ from gobelin.prediction import evaluation
 from gobelin.workbench.augment import tuned_arms
 from gobelin.workbench.augment.generators import arm_names, names, trainings_of
 from gobelin.workbench.augment.parents import Parents
+from gobelin.workbench.augment.row_losses import planned as planned_references
 from gobelin.workbench.augment.selection import exchangeable
 from gobelin.workbench.plan import training_plan
 from gobelin.workbench.run.chain import Run
@@ -194,6 +195,15 @@ def _work(run: Run) -> list[Finding]:
     ]
     for generator, missing in missing_of(run):
         findings += training_plan(generator, missing) if missing else []
+    if count := run.settings.judge.references:
+        findings.append(
+            Finding(
+                name="references_to_train",
+                value=float(count * _trainings(run)),
+                note=planned_references(count, _trainings(run)),
+                source="plan",
+            )
+        )
     arms = 1 + len(rivals) + kinds * _trainings(run)
     heads = arms * (settings.trials * settings.tuning_seeds + settings.seeds) * settings.sets
     findings += [

@@ -14,10 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from gobelin.augmentation import screening
-from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.evidence.findings import Finding
-from gobelin.generation.generators import KnowsLoss
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as image_quality
 from gobelin.quality import judge
@@ -26,8 +24,8 @@ from gobelin.quality.probes import IndependentEncoder
 from gobelin.workbench.augment.cells import cells_of
 from gobelin.workbench.augment.conditions import Conditions, Matched, condition_fields
 from gobelin.workbench.augment.generated_images import GeneratedImages
-from gobelin.workbench.augment.generators import GeneratorTraining
 from gobelin.workbench.augment.parents import Parents
+from gobelin.workbench.augment.row_losses import references, row_losses
 from gobelin.workbench.run.chain import Run
 
 MOST_READ = 4096  # real images that readers of labels and conditions are fitted on, at most
@@ -125,7 +123,7 @@ class Screening:
         key = fingerprint(
             run.checked.key,
             run.predictor.fingerprint,
-            config.resolved(settings),
+            settings.in_keys(),
             images.pixels,
             ids,
         )
@@ -139,8 +137,9 @@ class Screening:
                 {"encoder": self.real.encode, "second encoder": self.real.encode_second},
                 exchangeable(run),
                 run.data.runtime.seed,
-                _row_losses(images.training),
+                row_losses(images.training),
                 cells_of(run, images),
+                references(run, images.training),
             )
             described = {name: result.to_dict() for name, result in results.items()}
             write_json(stage / "results.json", described)
@@ -274,25 +273,6 @@ class Screening:
             self.real.conditioned_on,
             self.run.data.runtime,
         )
-
-
-def _row_losses(
-    training: GeneratorTraining,
-) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
-    """The losses of training and validation rows with an image; None where the generator knows
-    none, and where it starts from a source image, which a row may lack.
-    """
-    generator, sampler = training.generator, training.trained.sampler
-    if not isinstance(sampler, KnowsLoss) or "source" in sampler.accepts:
-        return None
-
-    def losses() -> tuple[np.ndarray, np.ndarray]:
-        train, valid = generator.with_image("train"), generator.with_image("valid")
-        both = generator.images(np.concatenate([train, valid]), parts=sampler.accepts)
-        values = sampler.row_loss(both).double().numpy()
-        return values[: len(train)], values[len(train) :]
-
-    return losses
 
 
 def exchangeable(run: Run) -> str:

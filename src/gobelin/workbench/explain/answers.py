@@ -11,9 +11,11 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.lazy import torch
 from gobelin.core.machine import derived_seed, numpy_generator
 from gobelin.data.fields import FILE_KINDS, Cell
 from gobelin.data.files import BadCell
+from gobelin.embedding.encoders import ReadsPixels
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.attribution.faithfulness import Gain, gain
 from gobelin.prediction.attribution.parts import Attribution, Parts, answers_of
@@ -118,7 +120,36 @@ class Answers:
             self.others,
             self.other_cells,
             self.seed,
+            self.differentiable if self.without_gradient == "" else None,
         )
+
+    def differentiable(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
+        """float64 [n, V]: the answers of one row with other features of a field, float [n, D_f]."""
+        return self.predictor.model.answers_of(self.predictor.inputs(row), field, features)
+
+    @cached_property
+    def without_gradient(self) -> str:
+        """Why no gradient leads from the answers to the features; '' where one does."""
+        settings = self.predictor.features.data.settings
+        if settings.predict.features == "shared":
+            return "it reads vectors of the shared space"
+        return "" if self.predictor.model.has_gradient else "its heads have none (trees)"
+
+    def without_gradients(self) -> list[str]:
+        """A sentence for each field of images that is explained by occlusion alone, and why."""
+        out = []
+        for field in self.fields:
+            if self.predictor.features.data.schema.field(field).kind != "image":
+                continue
+            reason = f"the predictor: {self.without_gradient}" if self.without_gradient else ""
+            if not isinstance(self.predictor.features.embedder.encoders[field], ReadsPixels):
+                reason = "its encoder is no network that one can follow"
+            if reason:
+                out.append(
+                    f"Pixels of {field} are explained by occlusion alone, not by gradients"
+                    f" ({reason})."
+                )
+        return out
 
 
 def answers_of_run(run: Run, another: int = 0) -> Answers:
@@ -178,11 +209,11 @@ def explain(
                 f" {', '.join(question.present)}."
             )
     model = answers.predictor.model
-    fields = _explained(question, FIELDS, "")
+    fields = explained_by(question, FIELDS, "")
     assert fields is not None
     looked = question.present if inside is None else inside
     found = [
-        _explained(question, explainer, field)
+        explained_by(question, explainer, field)
         for field in looked
         for explainer in looking_into(answers, field)
     ]
@@ -197,7 +228,7 @@ def explain(
     )
 
 
-def _explained(question: Question, name: str, field: str) -> Explained | None:
+def explained_by(question: Question, name: str, field: str) -> Explained | None:
     """None where the field is one part alone."""
     component: Explainer = catalog.build("explainers", name)
     try:

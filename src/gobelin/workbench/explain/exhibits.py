@@ -13,7 +13,7 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.explain import summary
 from gobelin.workbench.explain.answers import Answers, Explained, RowExplanation
 from gobelin.workbench.explain.files import picture
-from gobelin.workbench.explain.findings import Faithful, faithful_text, plural
+from gobelin.workbench.explain.findings import PLACE, Faithful, faithful_text, plural
 from gobelin.workbench.explain.summary import SHARE
 from gobelin.workbench.run.chain import Run
 
@@ -31,7 +31,9 @@ def show(
 ) -> None:
     """The shares of fields and columns, then a right and a wrong answer: a waterfall of fields and
     pictures under the colours of their pixels."""
-    shares = [f for f in found if f.name == SHARE and "place" not in f.scope]
+    shares = [
+        f for f in found if f.name == SHARE and not any(key.startswith(PLACE) for key in f.scope)
+    ]
     for field in dict.fromkeys(summary.inside(f) for f in shares):
         some = [f for f in shares if summary.inside(f) == field]
         part = next((key for key in some[0].scope if key != "field"), "field")
@@ -77,7 +79,17 @@ def _row(
         name = f"{stem}-{one.field or 'fields'}"
         title = f"{heading}: {plural(one.unit)}" + (f" of {one.field}" if one.field else "")
         if one.attribution.shape:
-            _pixels(run, answers, told, one, faithful, f"{name}-pixels", caption, title, exhibits)
+            _pixels(
+                run,
+                answers,
+                told,
+                one,
+                faithful,
+                f"{name}-{plural(one.unit)}",
+                caption,
+                title,
+                exhibits,
+            )
             continue
         found = one.attribution
         parts = list(zip(found.parts, found.values.tolist(), strict=True))
@@ -105,7 +117,7 @@ def _pixels(
     exhibits.pairs(
         name,
         f"{caption} Red pixels raise the {answers.unit or 'answer'} of {told.answer or 'it'} when"
-        " they are shown, blue ones lower it; the bar has the numbers.",
+        f" they are shown, blue ones lower it; the bar has the numbers. {one.attribution.method}.",
         "as the encoder reads it",
         "what moves the answer",
         [{"left": left, "right": right, "caption": one.field}],

@@ -45,7 +45,7 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 FORMAT = 1  # of the summary
 MOST_ROWS = 100  # of a data set that are explained one by one
 # random orders that an explanation of one row is compared with; of what is slow to ask fewer
-ORDERS = {"field": 100, "column": 20, "word": 20, "interval": 10, "pixel": 10}
+ORDERS = {"field": 100, "column": 20, "word": 20, "interval": 10, "pixel": 10, "gradient": 10}
 
 
 @dataclass(frozen=True)
@@ -208,17 +208,19 @@ def _alone(one: Explained) -> tuple[Interval, str]:
 
 
 def _hidden(answers: Answers) -> str:
-    """What hidden fields are, in a sentence."""
+    """What hidden fields are, and which pixels no gradient explains, in sentences."""
     if answers.others is None:
-        return (
+        hidden = (
             "What is hidden is missing, as this run was saved without its data. A predictor answers"
             " less surely with fewer fields, and each field gets a part of that."
         )
-    return (
-        f"In the place of hidden fields and columns stand those of {len(answers.others)} training"
-        " rows, one after the other; hidden words are left out, and hidden pixels have the mean"
-        " colour of the image."
-    )
+    else:
+        hidden = (
+            f"In the place of hidden fields and columns stand those of {len(answers.others)}"
+            " training rows, one after the other; hidden words are left out, and hidden pixels have"
+            " the mean colour of the image."
+        )
+    return " ".join([hidden, *answers.without_gradients()])
 
 
 def summarised(run: Run) -> Explanation:

@@ -34,11 +34,16 @@ def write(
         pictures.append(name)
         if one.attribution.shape:
             values = one.attribution.values.reshape(one.attribution.shape)
-            maps[one.field] = values.astype(np.float32)
+            maps[map_name(one)] = values.astype(np.float32)
     write_json(folder / f"{stem}.json", as_json(answers, told, faithful, pictures))
     if maps:
         save_arrays(folder / f"{stem}-{MAPS}", maps)
     return pictures
+
+
+def map_name(one: Explained) -> str:
+    """The name of a map of values in `MAPS`: the field, and the way if it is not occlusion."""
+    return one.field if one.unit == "pixel" else f"{one.field} by {plural(one.unit)}"
 
 
 def _plain(text: str) -> str:

@@ -16,6 +16,7 @@ from gobelin.workbench.explain.answers import Answers, Explained, RowExplanation
 FAITHFULNESS = "faithfulness"  # name of the finding
 Z = 1.959964  # of an interval of 95 %
 MOST_PAIRS = 3  # of interactions that are told
+PLACE = "place"  # of an image, in a scope
 MOST_PLACES = 3  # of an image that are told
 LEAST_PAIR = 0.1  # of the largest effect: a smaller interaction is not told in a text
 Faithful = Mapping[tuple[str, str], tuple[Interval, str]]  # (explainer, field) -> how faithful
@@ -46,6 +47,11 @@ def plural(unit: str) -> str:
 def scope_of(one: Explained) -> dict[str, str]:
     """{field, parts} of an explanation."""
     return {**({"field": one.field} if one.field else {}), "parts": plural(one.unit)}
+
+
+def place_key(one: Explained) -> str:
+    """What a place of an image is called in a scope: of occlusion, or of another way."""
+    return PLACE if one.unit == "pixel" else f"{PLACE} by {plural(one.unit)}"
 
 
 def faithful_finding(
@@ -116,7 +122,7 @@ def effects(one: Explained, unit: str, rows: tuple[str, ...]) -> list[Finding]:
         return [
             Finding(
                 name="place",
-                scope={"field": one.field, "place": place},
+                scope={"field": one.field, place_key(one): place},
                 value=share,
                 unit="share",
                 rows=rows,

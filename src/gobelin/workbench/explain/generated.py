@@ -3,7 +3,8 @@
 A request is a class, a prompt, and the fields of a query. For every subset of these parts images of
 the same seeds are generated, and the predictor reads each image alone; Shapley values share out how
 much surer it is of the class than in images that were asked for nothing. The interval is that of
-the seeds.
+the seeds. Then the pixels of the first image that is read as the class: which of them make the
+predictor read it.
 
 What this cannot show: what the predictor does not read, such as style. A class that it reads
 wrongly is explained as it reads it. With other seeds than these, single images differ.
@@ -20,9 +21,11 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import torch
 from gobelin.data.images import png_bytes
+from gobelin.embedding.features import Embeddings
 from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.attribution.shapley import shapley
-from gobelin.workbench.explain.answers import Answers, Explained
+from gobelin.workbench.explain.answers import Answers, Explained, explained_by, looking_into
+from gobelin.workbench.explain.asked import AskedRow
 from gobelin.workbench.explain.findings import Explanation, effects, lines_of
 from gobelin.workbench.generate.images import Start, condition_of, trained_generator
 from gobelin.workbench.run.chain import Run
@@ -64,11 +67,26 @@ class RequestParts:
         seeds = list(range(SEEDS)) * len(kept)
         out = []
         for images in self.trained.sample(asked, seeds, self.controls):
-            cells = [png_bytes(image) for image in images]
-            embedder = self.answers_of.predictor.features.embedder
-            rows = embedder.embed_column(self.field, self.column, cells, Path())
-            out.append(self.answers_of.answer(rows))
+            out.append(self.answers_of.answer(self.embedded([png_bytes(x) for x in images])))
         return np.concatenate(out)
+
+    def embedded(self, files: list[bytes]) -> Embeddings:
+        """Rows that have an image and nothing else."""
+        embedder = self.answers_of.predictor.features.embedder
+        return embedder.embed_column(self.field, self.column, files, Path())
+
+    def first_read_right(self) -> tuple[int, bytes] | None:
+        """The number and the file of the first image of the whole request that is read as the
+        explained class; None where none is."""
+        asked, number = self._conditions(np.ones((SEEDS, len(self.names)), bool)), 0
+        for images in self.trained.sample(asked, list(range(SEEDS)), self.controls):
+            files = [png_bytes(image) for image in images]
+            read = self.answers_of.answer(self.embedded(files)).argmax(1)
+            for file, answer in zip(files, read.tolist(), strict=True):
+                if answer == self.output:
+                    return number, file
+                number += 1
+        return None
 
     def _conditions(self, kept: np.ndarray) -> Condition:
         """The request with only these parts, a row each. kept: bool [n, P]."""
@@ -119,8 +137,37 @@ def explained(
     one = Explained(EXPLAINER, "", UNIT, parts, found)
     name = model.classes[parts.output] if model.classes else ""
     findings = effects(one, answers.unit, ())
+    pixels, lines = _pixels(answers, parts, name)
+    findings += [f for looked in pixels for f in effects(looked, answers.unit, ())]
     findings = [replace(f, scope={"class": name, **f.scope} if name else f.scope) for f in findings]
-    return Explanation(findings, [_head(name, read, parts.output), *lines_of(answers, one)])
+    head = _head(name, read, parts.output)
+    return Explanation(findings, [head, *lines_of(answers, one), *lines])
+
+
+def _pixels(answers: Answers, parts: RequestParts, name: str) -> tuple[list[Explained], list[str]]:
+    """Which pixels of one generated image make the predictor read the class, and that as text.
+    Nothing of what is no image."""
+    looking = looking_into(answers, parts.field)
+    if not looking:
+        return [], []
+    found = parts.first_read_right()
+    if found is None:
+        return [], ["", f"No image is read as {name}, so the pixels of none are explained."]
+    number, file = found
+    row = AskedRow(
+        f"generated {number}",
+        parts.embedded([file]),
+        {parts.field: {parts.column: file}},
+        Path(),
+    )
+    question = answers.question(row, parts.output)
+    told = [one for e in looking if (one := explained_by(question, e, parts.field)) is not None]
+    head = f"Image {number}, read as {name}:" if name else f"Image {number}:"
+    texts = [text for one in told for text in lines_of(answers, one)]
+    drawn = (
+        "gobelin generate writes images, gobelin explain --image FILE --out FOLDER draws pixels."
+    )
+    return told, ["", head, *(text.removesuffix(" --out draws them.") for text in texts), drawn]
 
 
 def _head(name: str, read: np.ndarray, output: int) -> str:

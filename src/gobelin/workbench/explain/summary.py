@@ -35,6 +35,7 @@ from gobelin.workbench.explain.findings import (
     Faithful,
     faithful_finding,
     faithful_text,
+    place_key,
     plural,
     scope_of,
 )
@@ -121,7 +122,7 @@ def shares_of(ones: Sequence[Explained]) -> tuple[tuple[str, ...], np.ndarray]:
 
 def _part(one: Explained) -> str:
     """What a part is called in a scope."""
-    return "place" if one.attribution.shape else one.unit
+    return place_key(one) if one.attribution.shape else one.unit
 
 
 def _shares(one: Explained, names: Sequence[str], shares: np.ndarray) -> list[Finding]:
@@ -222,21 +223,28 @@ def lines(found: Sequence[Finding], unit: str) -> list[str]:
         if f.name == DECISIVE
     ]
     shares = [f for f in found if f.name == SHARE]
-    for key in dict.fromkeys((inside(f), "place" in f.scope) for f in shares):
-        some = [f for f in shares if (inside(f), "place" in f.scope) == key][:MOST_TOLD]
-        part = next((k for k in some[0].scope if k != "field"), "field")
+    for key in dict.fromkeys((inside(f), _key(f)) for f in shares):
+        some = [f for f in shares if (inside(f), _key(f)) == key][:MOST_TOLD]
+        part = key[1]
         where = f" of {key[0]}" if key[0] else ""
+        name, _, way = part.partition(" by ")
         told = [
             f"{f.scope[part]} {number(f.value, 'share')}"
             + (f" ({bounds(f)})" if finite(f.low) else "")
             for f in some
         ]
-        out.append(f"Shares of effects, {plural(part)}{where}: {', '.join(told)}.")
+        way = f", by {way}" if way else ""
+        out.append(f"Shares of effects, {plural(name)}{where}{way}: {', '.join(told)}.")
     for (explainer, field), how in faithful_from(found).items():
         parts = plural(str(catalog.declared("explainers", explainer, "unit")))
         where = f"{parts} of {field}" if field else parts
         out.append(f"{where.capitalize()}: {faithful_text(how, unit)}")
     return out
+
+
+def _key(f: Finding) -> str:
+    """What its parts are called."""
+    return next((key for key in f.scope if key != "field"), "field")
 
 
 def inside(f: Finding) -> str:
