@@ -3,10 +3,11 @@
 The vectors are robust to scale, skew, outliers and missing cells. A number becomes its rank among
 the training values, mapped to a normal score (van der Waerden 1952) so that neither scale nor
 outlier matters, beside its clipped robust z-score. Where that clips a part of the values, as of
-incomes, the plain z-score within the outermost parts stands beside them. A category becomes one-hot over the values that
-enough groups have (`TrainingCells`), in two training rows at least; any other value is all zeros. A
-date becomes a number and the place in its year and week; `gobelin.data.dates` reads it. Every
-column has an indicator of its absence. Only the rows given to `fit` teach anything.
+incomes, the plain z-score within the outermost parts stands beside them. A category becomes one-hot
+over the values that enough groups have (`TrainingCells`), in two training rows at least; any other
+value is all zeros. A date becomes a number and the place in its year and week;
+`gobelin.data.dates` reads it. Every column has an indicator of its absence. Only the rows given to
+`fit` teach anything.
 
 Of a number and a date no value is stored: a quantile is the mean of values of enough groups, the
 smallest and the largest too (`embedding.part_means`).
@@ -33,11 +34,12 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.numbers import Writing, is_code, means_none
 from gobelin.data.spelling import spelled, usual
-from gobelin.embedding.encoders import Sample, TrainingCells, common
+from gobelin.embedding.encoders import Far, Sample, TrainingCells, common
 from gobelin.embedding.number_remarks import date_remark, number_remark
 from gobelin.embedding.part_means import middle_and_scale, part_means
 
 NORMAL = NormalDist()
+FAR_RANGES, FAR_SHARE = 0.5, 0.1  # from the training values; of the cells that are told
 MOST_SPREADS = 4.0  # of a number from the middle; further ones count as this
 
 
@@ -259,6 +261,22 @@ class FittedTable:
                 value = (cell or {}).get(name)
                 if value is not None and self._level(name, value) is None:
                     out.setdefault(name, []).append(str(value))
+        return out
+
+    def far(self, cells: Iterable[Cell | None]) -> dict[str, Far]:
+        """As `NamesFar.far`."""
+        out, rows = {}, [cell for cell in cells if cell]
+        for name, written in self._writings.items():
+            knots = self.columns[name]["quantiles"]
+            if len(knots) < 2:
+                continue
+            values = [str(cell[name]) for cell in rows if cell.get(name) is not None]
+            known = [(v, x) for v in values if (x := written.number(v)) is not None]
+            low, high = knots[0], knots[-1]
+            reach = FAR_RANGES * (high - low) or np.inf
+            found = [v for v, x in known if not low - reach <= x <= high + reach]
+            if found and len(found) >= FAR_SHARE * len(known):
+                out[name] = Far(found, low, high)
         return out
 
     @staticmethod
