@@ -53,7 +53,7 @@ class Member:
         "forest",
     ] = setting(
         default="linear",
-        description="Kind of head; docs/predict.md says what each is.",
+        description="Kind of head; docs/how-to/choose_fusion.md says what each is.",
     )
     fields: tuple[str, ...] = setting(
         default=(), description="The fields that it reads; none named: all."
