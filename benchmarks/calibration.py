@@ -3,8 +3,9 @@
 
 python benchmarks/calibration.py [--studies 2000] [--points 100000] [--cells WORD] [--again] (those
 of the default head: --cells "pool heads" --studies 400 --points 15000): cells that stand in
-benchmarks/results/calibration.jsonl with as many studies are not run again. --table prints that
-file as Markdown, --docs writes the table into docs/calibration.md.
+benchmarks/results/calibration.jsonl with as many studies are not run again. A run that stops goes
+on where it was: finished studies stand in --keep FOLDER. --table prints the results as Markdown,
+--docs writes the table into docs/calibration.md.
 
 false_helped: the share of studies with a claim that is not so: any kind of `helped` where the truth
 against the real rows is at most 0, or `helped` alone where it is at most 0 against a rival; of
@@ -19,10 +20,12 @@ failing."""
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +36,14 @@ import record
 from planted import Cell, Seen, one_study
 from scipy import stats
 
+from gobelin.core.files import fingerprint
 from gobelin.core.machine import cores, derived_seed
 from gobelin.evidence.intervals import Interval
 
 NEAR = 0.1  # of the declared gain: the true gains that power is read at
+TOGETHER = 5  # studies that a process does before it writes them down
 DOCS = Path(__file__).parent.parent / "docs" / "calibration.md"
+KEEP = Path(__file__).parent / "work" / "calibration"
 
 HELPS = Cell(
     "helps, by the gain that the study declares",
@@ -166,13 +172,47 @@ def block(task: tuple[Cell, list[int], int]) -> list[Seen]:
 
 
 def studies_of(
-    cell: Cell, studies: int, points: int, pool: ProcessPoolExecutor | None = None
+    cell: Cell,
+    studies: int,
+    points: int,
+    pool: ProcessPoolExecutor | None = None,
+    keep: Path | None = None,
 ) -> list[Seen]:
-    each = [
-        list(part) for part in np.array_split(np.array(seeds(cell, studies)), max(1, studies // 25))
-    ]
-    tasks = [(cell, [int(s) for s in part], points) for part in each]
-    return [seen for part in (pool.map if pool else map)(block, tasks) for seen in part]
+    """The studies of a cell. keep: a folder whose finished studies are not made again."""
+    file = keep / f"{fingerprint(asdict(cell), points)[:16]}.jsonl" if keep else None
+    done = _kept(file) if file else {}
+    wanted = seeds(cell, studies)
+    lacking = [seed for seed in wanted if seed not in done]
+    parts = [lacking[k : k + TOGETHER] for k in range(0, len(lacking), TOGETHER)]
+    made = (pool.map if pool else map)(block, [(cell, part, points) for part in parts])
+    for part, seen in zip(parts, made, strict=True):
+        done |= dict(zip(part, seen, strict=True))
+        if file:
+            _keep(file, part, seen)
+    return [done[seed] for seed in wanted]
+
+
+def _kept(file: Path) -> dict[int, Seen]:
+    """{seed: study} of a file; none where there is no file, and no line that is cut short."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    out = {}
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # a run was stopped while it wrote
+            continue
+        seed, words = row.pop("seed"), tuple(row.pop("words"))
+        truth, same = np.array(row.pop("truth")), np.array(row.pop("same"))
+        out[seed] = Seen(words, truth, same, **row)
+    return out
+
+
+def _keep(file: Path, own: list[int], seen: list[Seen]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as out:
+        for seed, one in zip(own, seen, strict=True):
+            row = asdict(one) | {"truth": one.truth.tolist(), "same": one.same.tolist()}
+            out.write("\n" + json.dumps({"seed": seed, **row}))
 
 
 def figures(cell: Cell, seen: list[Seen], points: int) -> dict[str, Any]:
@@ -285,6 +325,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--cells", default="", help="only cells whose name has this word")
     parser.add_argument("--workers", type=int, default=cores())
+    parser.add_argument("--keep", type=Path, default=KEEP)
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--docs", action="store_true")
@@ -309,10 +350,8 @@ def main() -> None:
     with ProcessPoolExecutor(said.workers) as pool:
         for cell in (*CELLS, *POOLS, *BROKEN):
             if cell.name not in done and said.cells in cell.name:
-                record.append(
-                    "calibration",
-                    figures(cell, studies_of(cell, said.studies, said.points, pool), said.points),
-                )
+                seen = studies_of(cell, said.studies, said.points, pool, said.keep)
+                record.append("calibration", figures(cell, seen, said.points))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Oracles: scikit-learn's ridge regression, a plain loop over rows, exact binomial
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import calibration
 import numpy as np
@@ -96,3 +97,15 @@ def test_generated_rows_miss_cells_as_their_parents_do_unless_the_protocol_is_br
             rows.x[:, ~planted.IMAGE], parents.x[:, ~planted.IMAGE]
         )
     assert not planted.generated("noise", NULL, parents, rng, naive=True).shown[:, 1:].any()
+
+
+def test_a_run_that_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Oracle: the same studies in one go, equal to the last bit; the fourth line was cut short."""
+    cell = [c for c in calibration.CELLS if c.name == "perfect scores"][0]
+    whole = calibration.studies_of(cell, 7, 1000, keep=tmp_path)
+    (file,) = tmp_path.iterdir()
+    lines = file.read_text(encoding="utf-8").strip().split("\n")
+    file.write_text("\n".join([*lines[:3], lines[3][:40]]), encoding="utf-8")
+    again = calibration.studies_of(cell, 7, 1000, keep=tmp_path)
+    assert [repr(one) for one in again] == [repr(one) for one in whole]
+    assert len(file.read_text(encoding="utf-8").split("\n")) == 4 + 4  # the last four were made

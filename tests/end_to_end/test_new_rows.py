@@ -149,6 +149,10 @@ def test_one_line_counts_what_is_odd(place: Path, said) -> None:
             new.rename(columns={"shop": "Shop"}).assign(x=1, y=2, z=3),
             ["missing ('shop' - is it 'Shop'?)", "4 columns are not known ('Shop', 'x', 'y', ...)"],
         ),
+        (
+            new.assign(price=new["price"] * 1000),
+            ["'price': 9 cells lie far outside of the training values, about ", " another unit"],
+        ),
         (new.assign(photo=""), ["1 column is empty in every row ('photo')"]),
         (
             new.assign(price=["cheap", *new["price"][1:]]),

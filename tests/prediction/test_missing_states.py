@@ -14,7 +14,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import pool_choice
+from gobelin.prediction import pool_candidates, pool_choice
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
@@ -50,7 +50,7 @@ def planted(kind: str, lacking: bool) -> tuple[Embeddings, Target]:
 
 def heads(rows: Embeddings, target: Target) -> list[Member]:
     """All that any preset compares."""
-    found = pool_choice.candidates(rows, target, "best")
+    found = pool_candidates.candidates(rows, target, "best")
     return [replace(m, trees=min(m.trees, 20)) for m in dict.fromkeys(found)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction import pool_choice
+from gobelin.prediction import pool_candidates, pool_choice
 from gobelin.prediction.cross_fit import Predict, Training
 
 
@@ -49,7 +49,28 @@ def test_an_exclusive_or_needs_trees(runtime: Runtime) -> None:
     x = noise(500, 2, rng)
     label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.int64)
     choice = pool_choice.choose(training({"table": x}, classes(label), runtime))
-    assert share(choice, "boosted", "forest") > 0.8
+    assert share(choice, "boosted", "deep", "forest", "kernel", "near") > 0.9
+
+
+def test_a_ring_needs_a_curved_head(runtime: Runtime) -> None:
+    """The linear heads, which know nothing here, are not in the average."""
+    rng = np.random.default_rng(0)
+    x = noise(400, 2, rng)
+    label = ((x**2).sum(1) + 0.2 * rng.normal(size=400) > 1.4).astype(np.int64)
+    choice = pool_choice.choose(training({"table": x}, classes(label), runtime))
+    assert share(choice, "kernel", "near", "boosted", "deep", "forest") > 0.99
+    losses = {c.member.head: c.loss for c in choice.candidates}
+    assert min(losses["kernel"], losses["near"]) < losses["boosted"] < losses["linear"]
+
+
+def test_a_product_needs_logarithms(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    x = noise(300, 6, rng)
+    price = np.exp(5 + x @ rng.normal(0, 0.4, 6) + 0.1 * rng.normal(size=300))
+    choice = pool_choice.choose(training({"table": x}, Target("y", "number", price), runtime))
+    assert share(choice, "logarithm") > 0.8
+    less = training({"table": x}, Target("y", "number", price - 20), runtime)  # some are below 0
+    assert "logarithm" not in {c.member.head for c in pool_choice.choose(less).candidates}
 
 
 def test_many_weak_directions_need_a_linear_head(runtime: Runtime) -> None:
@@ -114,13 +135,15 @@ def test_candidates_are_named_by_what_they_read(runtime: Runtime) -> None:
     label = rng.integers(0, 2, 60)
     three = {f: noise(60, 3, rng) for f in ("a", "b", "c")}
     given = training(three, classes(label), runtime)
-    found = pool_choice.candidates(given.embeddings, given.target)
+    found = pool_candidates.candidates(given.embeddings, given.target)
     linear = {m.fields for m in found if m.head == "linear"}
     assert linear == {(), ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c")}
-    assert {m.head for m in found} == {"linear", "dropout", "boosted", "forest"}
-    quick = pool_choice.candidates(given.embeddings, given.target, "quick")
-    assert quick == [m for m in found if not m.fields and m.head != "boosted"]
-    best = pool_choice.candidates(given.embeddings, given.target, "best")
+    curved, trees = {"kernel", "near"}, {"boosted", "deep", "forest"}
+    assert {m.head for m in found} == {"linear", "dropout"} | curved | trees
+    quick = pool_candidates.candidates(given.embeddings, given.target, "quick")
+    dear = ("near", "boosted", "deep")
+    assert quick == [m for m in found if not m.fields and m.head not in dear]
+    best = pool_candidates.candidates(given.embeddings, given.target, "best")
     assert [m for m in best if m in found] == found and len(best) == len(found) + 2
 
 

@@ -1,13 +1,11 @@
 """Which heads a pool has, found on training rows by cross-fitting.
 
-The candidates are a function of the fields and of the kind of target, never of time: a linear head
-on all fields, a linear network that learned with fields hidden, linear heads without each field and
-on each field alone, boosted trees and a forest on all. Of ordered classes, heads of proportional
-odds too, and on some fields in place of linear ones.
+The candidates are a function of the fields and the target, never of time (`pool_candidates`).
 Each is scored on rows that it was not fitted on. A linear head takes the strength with the smallest
 loss. Then heads are added one at a time, the one whose average with those before has the smallest
 loss (Caruana et al. 2004), on several resamples of the groups. The linear heads on all fields are
-in it from the start. A head's share is how often it was taken.
+in it from the start, but for those that are clearly worse than the best head. A head's share is how
+often it was taken.
 
 What this cannot show: that the same heads stay the best on other rows. Shares are chosen by the
 same scores that are compared, so the pool's own score here is a little too good.
@@ -19,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +33,7 @@ from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
 from gobelin.prediction.heads.members import Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import mean_one, middle_and_spread
+from gobelin.prediction.pool_candidates import candidates
 from gobelin.prediction.predictor import own_mix
 from gobelin.prediction.scoring import Answers
 
@@ -42,11 +41,11 @@ FORMAT = 2  # of what is chosen
 MOST_ROWS = 3000  # that heads are compared on; more are drawn from, by group
 STRENGTHS = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 FIRST = 5  # place of the strength that is tried first
-MOST_FIELDS = 12  # of which each has heads of its own
-MOST_CLASSES_BOOSTED = 12  # one tree a round and class
-MOST_ROUNDS, MOST_TREES = 60, 360  # of boosting: rounds, and trees of all classes together
+BROAD = ("linear", "ordered", "dropout")  # heads that start the average
 RESAMPLES, ADDED = 10, 10  # of the groups; heads that each adds
 LEAST_SHARE = 0.05  # of a head that is kept
+SILENT_SHARE = 0.001  # of the head with dropout where it is not kept
+CLEARLY, MUCH = 3.0, 0.05  # standard errors, and loss, by which a head is clearly worse
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +62,7 @@ class Candidate:
     @property
     def broad(self) -> bool:
         """Whether it is a linear head on all fields."""
-        return self.member.head in (*members.LINEAR, "dropout") and not self.member.fields
+        return self.member.head in BROAD and not self.member.fields
 
     @property
     def reads(self) -> str:
@@ -90,20 +89,21 @@ def choose(training: Training) -> Choice:
     """The pool for these training rows. Raises what `learned_rows` raises."""
     learned_rows(training)
     trial = Trial(training, _compared(training))
-    planned = candidates(trial.embeddings, training.target, training.settings.preset)
+    planned = candidates(trial.embeddings, trial.target, training.settings.preset)
     found = []
     for k, member in enumerate(planned):
         start = time.process_time()
         one = trial.scored(member)
         found.append(replace(one, seconds=round(time.process_time() - start, 2)))
         training.progress("compare heads", k + 1, len(planned))
-    # the one that knows rows without some of the fields is always there
-    least = [LEAST_SHARE if one.member.head == "dropout" else 0.0 for one in found]
+    # the one that knows rows without some of the fields is always there: where others abstain, it
+    # answers alone, however small its share
+    least = [SILENT_SHARE if one.member.head == "dropout" else 0.0 for one in found]
     shares = np.maximum(trial.shares(found), least)
     kept = [
         replace(one.member, share=round(float(share), 3))
         for one, share in zip(found, shares, strict=True)
-        if share >= LEAST_SHARE
+        if share > 0
     ]
     return Choice(trial, tuple(found), tuple(kept))
 
@@ -137,37 +137,6 @@ def board(choice: Choice) -> list[dict[str, Any]]:
         return sorted(out, key=lambda row: row["loss"])
     sign = 1 if scoring.better(metric, target.kind) == "lower" else -1
     return sorted(out, key=lambda row: (sign * row["score"], row["loss"]))
-
-
-def candidates(embeddings: Embeddings, target: Target, preset: str = "good") -> list[Member]:
-    """The heads to compare. A field that no row has is no reason for a head.
-
-    preset: 'quick' compares those on all fields, without boosting; 'best' larger trees too."""
-    fields = [f for k, f in enumerate(embeddings.fields) if embeddings.present[:, k].any()]
-    spoken = bool(embeddings.words)
-    out = [Member(), Member("dropout")]
-    if spoken:
-        out.append(Member(words=True))
-    # of ordered classes one direction tells more, on few fields, than one for each
-    line: Literal["linear", "ordered"] = "ordered" if target.kind == "ordinal" else "linear"
-    if line == "ordered":
-        out += [Member(line)] + [Member(line, words=True)] * spoken
-    if preset == "quick":
-        return [*out, Member("forest", trees=100, words=spoken)]
-    if 1 < len(fields) <= MOST_FIELDS:
-        if len(fields) > 2:
-            out += [Member(line, tuple(f for f in fields if f != one)) for one in fields]
-        out += [Member(line, (one,)) for one in fields]
-        out += [Member(line, (one,), words=True) for one in embeddings.words]
-    out.append(Member("forest", trees=100, words=spoken))
-    few = target.kind == "number" or len(target.classes) <= MOST_CLASSES_BOOSTED
-    if few:
-        rounds = min(MOST_ROUNDS, MOST_TREES // max(len(target.classes), 1))
-        out.append(Member("boosted", trees=rounds, words=spoken))
-    if preset == "best":
-        out.append(Member("forest", trees=500, words=spoken))
-        out += [Member("boosted", trees=200, words=spoken)] if few else []
-    return out
 
 
 def _compared(training: Training) -> np.ndarray:
@@ -215,6 +184,11 @@ class Trial:
     def unit(self) -> np.ndarray:
         """float32 [2]: about the mean and the standard deviation of a number."""
         return middle_and_spread(self.training.target, self.embeddings, self.rows)
+
+    @property
+    def zero(self) -> float:
+        """What the number 0 is among `answers`; 0 for classes."""
+        return float(-self.unit[0] / self.unit[1]) if self.target.kind == "number" else 0.0
 
     @cached_property
     def mix(self) -> np.ndarray:
@@ -299,6 +273,7 @@ class Trial:
                 seed,
                 group[others],
                 least,
+                self.zero,
             )
             out[held] = fitted.of(x[held])
         return out
@@ -359,13 +334,27 @@ class Trial:
         kept = np.where(counted / counted.sum() < LEAST_SHARE, 0.0, counted)
         return kept / kept.sum()
 
+    def clearly_worse(self, found: Sequence[Candidate], weights: np.ndarray) -> list[bool]:
+        """Of each candidate, whether its loss is above the smallest by more than `CLEARLY` standard
+        errors of their difference, row by row, and by `MUCH`: where all heads are nearly right, a
+        standard error tells nothing. weights: [n]."""
+        losses = np.array([self.losses(one.answers) for one in found])  # [M, n]
+        share = weights / weights.sum()
+        more = losses - losses[int((losses @ share).argmin())]
+        mean = more @ share
+        error = np.sqrt(((more - mean[:, None]) ** 2) @ share**2)
+        return [bool(m > max(CLEARLY * e, MUCH)) for m, e in zip(mean, error, strict=True)]
+
     def _added(self, found: Sequence[Candidate], weights: np.ndarray) -> np.ndarray:
         """float64 [M]: how often each candidate is added. weights: [n]. A head that abstains on a
         row adds nothing there (`members.mixed`)."""
         answers = np.array([one.answers for one in found])  # [M, n, V]
         heard = np.array([one.heard for one in found], np.float64)[..., None]  # [M, n, 1]
-        # every linear head on all fields is in the average from the start: few rows choose badly
-        counts = np.array([float(one.broad) for one in found])
+        # linear heads on all fields are in the average from the start: few rows choose badly
+        worse = self.clearly_worse(found, weights)
+        counts = np.array(
+            [float(one.broad and not bad) for one, bad in zip(found, worse, strict=True)]
+        )
         total = np.einsum("m,mnv->nv", counts, answers * heard)
         spoken = np.einsum("m,mnv->nv", counts, heard)
         for _ in range(ADDED):

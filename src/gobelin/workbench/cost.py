@@ -122,11 +122,11 @@ def _heads(run: Run, heads: int) -> float:
 def _pool(training: Training, rows: int) -> float:
     """Seconds of choosing a pool and of fitting it: each kind of head is compared once on few
     rows, and counts as often as there are such heads."""
-    from gobelin.prediction import pool_choice
+    from gobelin.prediction import pool_candidates, pool_choice
 
     trial = pool_choice.Trial(training, training.rows)
     preset, folds = training.settings.preset, training.settings.folds
-    planned = pool_choice.candidates(training.embeddings, training.target, preset)
+    planned = pool_candidates.candidates(training.embeddings, trial.target, preset)
     spent: dict[tuple[str, int], float] = {}
     for member in planned:
         if (kind := (member.head, member.trees)) not in spent:

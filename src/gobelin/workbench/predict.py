@@ -12,7 +12,7 @@ from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
 from gobelin.data.read import read
-from gobelin.embedding.encoders import LeavesOut, NamesUnseen
+from gobelin.embedding.encoders import LeavesOut, NamesFar, NamesUnseen
 from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.data import Check, Scan, scan
@@ -149,5 +149,12 @@ def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
             f"column {name!r}: {counted(len(values), 'cell holds', 'cells hold')} a value that was"
             f" not learned (first: {values[0][:40]!r}){few if name in rare and least > 1 else ''}"
             for name, values in unseen.items()
+        ]
+        far = encoder.far(cells) if isinstance(encoder, NamesFar) else {}
+        lines += [
+            f"column {name!r}: {counted(len(one.values), 'cell lies', 'cells lie')} far outside of"
+            f" the training values, about {one.low:.3g} to {one.high:.3g} (first:"
+            f" {one.values[0][:40]!r}). Convert them if they have another unit"
+            for name, one in far.items()
         ]
     return lines

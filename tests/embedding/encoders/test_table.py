@@ -194,3 +194,39 @@ def test_a_column_of_few_groups_tells_nothing() -> None:
     encoder = Table().fit(TrainingCells(cells, groups), field, {"n": "number"}, Runtime())
     assert encoder.columns["n"] == {"kind": "number", "quantiles": [], "middle": 0.0, "scale": 1.0}
     assert encoder.decode({"n": 2.5}, Path())[0].tolist() == [0, 0, 0]
+
+
+def test_a_long_tail_has_its_plain_z_score_and_other_columns_have_none() -> None:
+    """Oracle: mean and standard deviation of the values, of which each is a part of its own."""
+    rng = np.random.default_rng(0)
+    incomes, heights = rng.lognormal(sigma=1.5, size=65), rng.normal(size=65)
+    encoder = fitted("number", incomes.tolist())
+    assert encoder.width == 4 and fitted("number", heights.tolist()).width == 3
+    found = coded(encoder, [*incomes, 1e9, None])
+    assert np.allclose(found[:65, 2], (incomes - incomes.mean()) / incomes.std(), atol=1e-5)
+    assert found[65, 2] == found[:65, 2].max()  # no value is further out than those of training
+    assert found[66].tolist() == [0, 0, 0, 1]
+
+
+def test_an_encoder_of_before_reads_as_it_did() -> None:
+    """Stored columns without the mark of a long tail."""
+    values = np.random.default_rng(0).lognormal(sigma=1.5, size=65).tolist()
+    encoder = fitted("number", values)
+    stored = {k: v for k, v in encoder.columns["x"].items() if k != "tail"}
+    before = FittedTable(encoder.settings, {"x": stored})
+    assert np.array_equal(coded(before, values), np.delete(coded(encoder, values), 2, axis=1))
+
+
+def test_cells_in_another_unit_are_found() -> None:
+    metres = np.linspace(1.5, 2.0, 60).tolist()
+    encoder = fitted("number", metres)
+
+    def far(values: list[Any]) -> list[str]:
+        found = encoder.far([None if v is None else {"x": v} for v in values])
+        return list(found["x"].values) if found else []
+
+    assert far([100 * v for v in metres[:3]]) == [str(100 * v) for v in metres[:3]]
+    assert far([*metres, 190.0]) == []  # one in sixty is an outlier, and not the unit
+    assert far([*metres[:8], None, 190.0, "x"]) == ["190.0"]
+    assert far([1.3, 2.2]) == [] and far([1.2]) == ["1.2"]  # half of the range beyond it
+    assert fitted("number", [7] * 60).far([{"x": 700}]) == {}

@@ -101,7 +101,8 @@ def test_every_cell_gives_finite_features_or_is_refused(
             assert (
                 found.shape == (1, encoder.width)
                 and np.isfinite(found).all()
-                and np.abs(found).max() <= 4
+                # a plain z-score of 65 quantiles is below the root of 65
+                and np.abs(found).max() <= 65**0.5
             )
 
 

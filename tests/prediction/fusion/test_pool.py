@@ -20,7 +20,8 @@ from gobelin.prediction.heads.job import Job
 RNG = np.random.default_rng(0)
 N = 300
 LABEL = RNG.choice(3, N, p=[0.7, 0.2, 0.1])
-HEADS = {"members": [{"head": h, "trees": 10} for h in ("linear", "dropout", "boosted", "forest")]}
+KINDS_OF_HEAD = ("linear", "kernel", "near", "dropout", "boosted", "deep", "forest")
+HEADS = {"members": [{"head": h, "trees": 10} for h in KINDS_OF_HEAD]}
 
 
 def rows() -> Embeddings:
@@ -65,7 +66,8 @@ def test_what_is_saved_are_plain_arrays_and_a_damaged_table_is_refused(
     assert kinds == {".json", ".safetensors"}
     assert np.array_equal(pool.load(tmp_path).scores(x), fitted.scores(x))
     arrays = load_arrays(tmp_path / "weights.safetensors")
-    arrays["2/left"] = np.zeros_like(arrays["2/left"])  # node 0 is its own child
+    left = f"{KINDS_OF_HEAD.index('boosted')}/left"
+    arrays[left] = np.zeros_like(arrays[left])  # node 0 is its own child
     save_arrays(tmp_path / "weights.safetensors", arrays)
     with pytest.raises(ValueError, match="points outside"):
         pool.load(tmp_path)

@@ -238,6 +238,25 @@ class NamesUnseen(FittedEncoder, Protocol):
 
 
 @runtime_checkable
+class NamesFar(FittedEncoder, Protocol):
+    """An encoder that knows the range of the numbers that it learned from."""
+
+    def far(self, cells: Iterable[Cell | None]) -> Mapping[str, Far]:
+        """{column: its far cells}, of the columns of which a tenth of the cells or more lie outside
+        of the training values by more than half of their range."""
+        ...
+
+
+@dataclass(frozen=True)
+class Far:
+    """Cells of a column that lie far outside of the training values."""
+
+    values: Sequence[str]
+    low: float  # about the smallest training value
+    high: float  # about the largest
+
+
+@runtime_checkable
 class NamesClasses(FittedEncoder, Protocol):
     """An encoder whose network was trained to name classes: a bridge from its features to words
     (`align`)."""

@@ -2,10 +2,12 @@
 
 The vectors are robust to scale, skew, outliers and missing cells. A number becomes its rank among
 the training values, mapped to a normal score (van der Waerden 1952) so that neither scale nor
-outlier matters, beside its clipped robust z-score. A category becomes one-hot over the values that
-enough groups have (`TrainingCells`), in two training rows at least; any other value is all zeros. A
-date becomes a number and the place in its year and week; `gobelin.data.dates` reads it. Every
-column has an indicator of its absence. Only the rows given to `fit` teach anything.
+outlier matters, beside its clipped robust z-score. Where that clips a part of the values, as of
+incomes, the plain z-score within the outermost parts stands beside them. A category becomes one-hot
+over the values that enough groups have (`TrainingCells`), in two training rows at least; any other
+value is all zeros. A date becomes a number and the place in its year and week;
+`gobelin.data.dates` reads it. Every column has an indicator of its absence. Only the rows given to
+`fit` teach anything.
 
 Of a number and a date no value is stored: a quantile is the mean of values of enough groups, the
 smallest and the largest too (`embedding.part_means`).
@@ -32,11 +34,13 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.numbers import Writing, is_code, means_none
 from gobelin.data.spelling import spelled, usual
-from gobelin.embedding.encoders import Sample, TrainingCells, common
+from gobelin.embedding.encoders import Far, Sample, TrainingCells, common
 from gobelin.embedding.number_remarks import date_remark, number_remark
 from gobelin.embedding.part_means import middle_and_scale, part_means
 
 NORMAL = NormalDist()
+FAR_RANGES, FAR_SHARE = 0.5, 0.1  # from the training values; of the cells that are told
+MOST_SPREADS = 4.0  # of a number from the middle; further ones count as this
 
 
 @settings_class
@@ -131,6 +135,8 @@ class Table:
             known = [(x, group) for v, group in present if (x := read(v)) is not None]
             columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
             columns[name] |= writing
+            if kinds[name] == "number" and _long_tailed(columns[name]):
+                columns[name]["tail"] = True
         return FittedTable(self, columns)
 
     def _levels(self, present: Sequence[tuple[Any, int]], least_groups: int) -> dict[str, Any]:
@@ -166,6 +172,20 @@ def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -
     return {"quantiles": means, "middle": middle, "scale": scale}
 
 
+def _long_tailed(column: dict[str, Any]) -> bool:
+    """Whether the outermost part of the values lies where the robust z-score is clipped."""
+    ends = [column["quantiles"][k] for k in (0, -1) if column["quantiles"]]
+    return any(abs(v - column["middle"]) > MOST_SPREADS * column["scale"] for v in ends)
+
+
+def _plain_score(quantiles: Sequence[float], number: float) -> float:
+    """The z-score of a number in the mean and standard deviation of the quantiles, within them."""
+    unit = max(abs(quantiles[0]), abs(quantiles[-1]))  # so that nothing overflows
+    knots = np.array(quantiles) / unit
+    inside = min(max(number, quantiles[0]), quantiles[-1]) / unit
+    return float((inside - knots.mean()) / knots.std())
+
+
 class FittedTable:
     """columns: of each what was learned, {name: {kind, values, rare | quantiles, middle, scale}}.
 
@@ -193,9 +213,8 @@ class FittedTable:
 
     @staticmethod
     def _column_width(column: dict[str, Any]) -> int:
-        return {"category": len(column.get("values", ())) + 1, "number": 3, "date": 7}[
-            column["kind"]
-        ]
+        widths = {"category": len(column.get("values", ())) + 1, "number": 3, "date": 7}
+        return widths[column["kind"]] + column.get("tail", False)
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return bytes.fromhex(fingerprint({k: str(v) for k, v in cell.items()}))[:16]
@@ -221,6 +240,8 @@ class FittedTable:
             if x is None:
                 raise BadCell(f"{str(value)[:40]!r} is not a {kind}", name)
             out[:2] = self._scores(column, x)
+            if column.get("tail"):
+                out[2] = _plain_score(column["quantiles"], x)
             if kind == "date":
                 year, week = 2 * np.pi * (x % 365.2425) / 365.2425, 2 * np.pi * (x % 7) / 7
                 out[2:6] = np.sin(year), np.cos(year), np.sin(week), np.cos(week)
@@ -242,6 +263,22 @@ class FittedTable:
                     out.setdefault(name, []).append(str(value))
         return out
 
+    def far(self, cells: Iterable[Cell | None]) -> dict[str, Far]:
+        """As `NamesFar.far`."""
+        out, rows = {}, [cell for cell in cells if cell]
+        for name, written in self._writings.items():
+            knots = self.columns[name]["quantiles"]
+            if len(knots) < 2:
+                continue
+            values = [str(cell[name]) for cell in rows if cell.get(name) is not None]
+            known = [(v, x) for v in values if (x := written.number(v)) is not None]
+            low, high = knots[0], knots[-1]
+            reach = FAR_RANGES * (high - low) or np.inf
+            found = [v for v, x in known if not low - reach <= x <= high + reach]
+            if found and len(found) >= FAR_SHARE * len(known):
+                out[name] = Far(found, low, high)
+        return out
+
     @staticmethod
     def _scores(column: dict[str, Any], number: float) -> tuple[float, float]:
         """The normal score of the value's rank, and the robust z-score clipped at 4."""
@@ -255,7 +292,7 @@ class FittedTable:
             rank = (below + max(upto - 1, below)) / 2
         share = (min(rank, len(knots) - 1) + 0.5) / len(knots)
         robust = float((number - column["middle"]) / column["scale"])
-        return NORMAL.inv_cdf(share), min(max(robust, -4.0), 4.0)
+        return NORMAL.inv_cdf(share), min(max(robust, -MOST_SPREADS), MOST_SPREADS)
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         return np.stack(list(batch)).astype(np.float32)

@@ -26,7 +26,6 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
-from gobelin.prediction.heads.linear import Linear
 from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, LINEAR, Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import (
     NeuralPredictor,
@@ -34,7 +33,6 @@ from gobelin.prediction.heads.neural import (
     mean_one,
     middle_and_spread,
 )
-from gobelin.prediction.heads.ordered import Ordered
 from gobelin.prediction.heads.trees import Trees
 
 
@@ -103,6 +101,7 @@ class Pool:
                         seed,
                         rows.group_numbers,
                         rows.least_groups,
+                        0.0 if answer is None else float(-answer[0] / answer[1]),
                     )
                 fitted[key].append(alike[same])
                 progress("fit", k * len(wanted) + done + 1, len(self.members) * len(wanted))
@@ -142,7 +141,7 @@ class Pool:
                 fitted.append(Fitted(member, cast(NeuralPredictor, network), several=several))
                 continue
             if member.head in LINEAR:
-                head = Ordered(**own) if "cuts" in own else Linear(**own)
+                head = members.loaded_linear_head(member, own)
                 fitted.append(Fitted(member, head, several=several))
                 continue
             columns = own.pop("columns")

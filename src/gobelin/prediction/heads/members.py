@@ -20,7 +20,9 @@ from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads import linear, trees
 from gobelin.prediction.heads.job import Job
+from gobelin.prediction.heads.kernel import WIDTHS, Kernel, kernel
 from gobelin.prediction.heads.linear import Linear
+from gobelin.prediction.heads.logarithm import Logarithm, logarithm
 from gobelin.prediction.heads.neural import NeuralPredictor, Projection
 from gobelin.prediction.heads.ordered import Ordered, proportional_odds
 from gobelin.prediction.heads.trees import Trees
@@ -29,8 +31,9 @@ COMPONENTS_OF_TREES = 16  # of a wide field
 NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
 OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
-LINEAR = ("linear", "ordered")  # heads that are given components, with zeros for an absent field
-TREES = ("boosted", "forest")  # heads that are trees
+TREES = ("boosted", "deep", "forest")  # heads that are trees
+# heads that are given components, with zeros for an absent field, and draw nothing
+LINEAR = ("linear", "ordered", "logarithm", *WIDTHS)
 LEAVES_OF_GROUPS = "leaves of groups"  # in a saved pool: no leaf of a number is of a single row
 SMALLEST = 1e-6  # probability of a class that a head gives at least
 
@@ -39,10 +42,19 @@ SMALLEST = 1e-6  # probability of a class that a head gives at least
 class Member:
     """One head of a pool."""
 
-    head: Literal["linear", "ordered", "dropout", "boosted", "forest"] = setting(
+    head: Literal[
+        "linear",
+        "ordered",
+        "logarithm",
+        "kernel",
+        "near",
+        "dropout",
+        "boosted",
+        "deep",
+        "forest",
+    ] = setting(
         default="linear",
-        description="Logistic or ridge regression; proportional odds of ordered classes; a linear"
-        " network that learned with fields hidden; boosted trees; a forest of random cuts.",
+        description="Kind of head; docs/how-to/choose_fusion.md says what each is.",
     )
     fields: tuple[str, ...] = setting(
         default=(), description="The fields that it reads; none named: all."
@@ -136,13 +148,16 @@ def reads(member: Member, field: str) -> bool:
     return not member.fields or field in member.fields
 
 
+LinearHead = Linear | Ordered | Logarithm | Kernel  # one of `LINEAR`
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """A fitted head. columns: int64, those of its inputs that trees were given; None: all. several:
     it answers labels, each for itself."""
 
     member: Member
-    head: Linear | Ordered | Trees | NeuralPredictor
+    head: LinearHead | Trees | NeuralPredictor
     columns: np.ndarray | None = None
     several: bool = False
 
@@ -211,23 +226,17 @@ def fit(
     seed: int,
     group: np.ndarray,
     least_groups: int,
+    zero: float = 0.0,
 ) -> Fitted:
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
     classes, int [n, C] of labels, or float [n] where outputs is 1. weights: [n]. group: int [n]. A
-    leaf of a number is the mean of `least_groups` groups or more: of fewer, it would tell
-    theirs."""
+    leaf of a number is the mean of `least_groups` groups or more: of fewer, it would tell theirs.
+    zero: what the number 0 is among the answers."""
     several = answers.ndim == 2
     if member.head in LINEAR:
         with one_thread():
-            if several:
-                head = linear.logistic_labels(x, answers, weights, member.strength)
-                return Fitted(member, head, several=True)
-            if member.head == "ordered":
-                levels = proportional_odds(x, answers, weights, outputs, member.strength)
-                return Fitted(member, levels)
-            if outputs == 1:
-                return Fitted(member, linear.ridge(x, answers, weights, member.strength))
-            return Fitted(member, linear.logistic(x, answers, weights, outputs, member.strength))
+            head = _linear_head(member, x, answers, weights, outputs, zero)
+        return Fitted(member, head, several=several)
     used = weights > 0
     x, answers, weights, group = x[used], answers[used], weights[used], group[used]
     columns = np.flatnonzero(~np.isnan(x).all(0))
@@ -239,7 +248,7 @@ def fit(
         answer = lone.of(x[:1, :0])[0]
         if several:
             answer = answer if member.head == "forest" else special.logit(answer)
-        elif member.head == "boosted" and outputs > 1:
+        elif member.head != "forest" and outputs > 1:
             answer = np.log(answer)
         return Fitted(member, trees.constant(answer), columns, several)
     from sklearn import config_context
@@ -247,13 +256,44 @@ def fit(
     few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
     seen = x[:, columns]
     x = trees.few_values(seen, weights, few)
-    grow = trees.boosted if member.head == "boosted" else trees.forest
+    grow = {"boosted": trees.boosted, "deep": trees.deep, "forest": trees.forest}[member.head]
     own = derived_seed(seed, "member", member.head)
     leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
     # its checks of settings take as long as the trees of few rows
     with one_thread(), config_context(skip_parameter_validation=True):
         grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
     return Fitted(member, trees.short_cuts(grown, seen), columns, several)
+
+
+def _linear_head(
+    member: Member,
+    x: np.ndarray,
+    answers: np.ndarray,
+    weights: np.ndarray,
+    outputs: int,
+    zero: float,
+) -> LinearHead:
+    """As `fit`, of a head in `LINEAR`."""
+    strength = member.strength
+    if member.head == "ordered":
+        return proportional_odds(x, answers, weights, outputs, strength)
+    if member.head == "logarithm":
+        return logarithm(x, answers, weights, strength, zero)
+
+    def line(inputs: np.ndarray) -> Linear:
+        if answers.ndim == 2:
+            return linear.logistic_labels(inputs, answers, weights, strength)
+        if outputs == 1:
+            return linear.ridge(inputs, answers, weights, strength)
+        return linear.logistic(inputs, answers, weights, outputs, strength)
+
+    return kernel(x, WIDTHS[member.head], line) if member.head in WIDTHS else line(x)
+
+
+def loaded_linear_head(member: Member, arrays: Mapping[str, np.ndarray]) -> LinearHead:
+    """A head in `LINEAR` of its arrays by name, as `vars` gives them."""
+    kinds = {"ordered": Ordered, "logarithm": Logarithm, **dict.fromkeys(WIDTHS, Kernel)}
+    return kinds.get(member.head, Linear)(**arrays)
 
 
 def dropout_fusion(member: Member) -> Fusion:

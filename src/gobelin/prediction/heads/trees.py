@@ -14,14 +14,24 @@ from typing import Any
 
 import numpy as np
 
-LEAST_LEAF = 5  # rows of a leaf of a boosted tree
 LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
-LEAVES = 8  # of a boosted tree, at most
 WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
 SHARE_OF_COLUMNS = 0.3  # that a cut may choose from
 DIGITS = 56  # binary ones that a float64 may need
 MOST_WALKS = 2**18  # pairs of a row and a tree that go down at a time
 ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "start", "output")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of boosted trees. rate: of learning; None: such that all rounds together learn `WORK`."""
+
+    leaves: int  # at most
+    least_leaf: int  # rows of a leaf
+    rate: float | None
+
+
+SMALL, LARGE = Shape(8, 5, None), Shape(24, 10, 0.1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,24 +121,25 @@ def boosted(
     rounds: int,
     seed: int,
     least_leaf: int = 1,
+    shape: Shape = SMALL,
 ) -> Trees:
     """Boosted trees; `Trees.sums` are logits, or numbers.
 
     x: [n, K], nan for a missing value. answers: int [n] of classes 0 .. outputs - 1, or numbers
     where outputs is 1, or labels int [n, outputs], of which each has trees of its own. A class that
     no row has gets the logit of one row in n + C. least_leaf: rows that a leaf needs, if more than
-    `LEAST_LEAF`."""
+    that of the shape."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     numeric = outputs == 1
     if answers.ndim == 2:
-        return _boosted_labels(x, answers, weights, rounds, seed)
+        return _boosted_labels(x, answers, weights, rounds, seed, shape)
     grower = HistGradientBoostingRegressor if numeric else HistGradientBoostingClassifier
     fitted = grower(
         max_iter=rounds,
-        learning_rate=min(WORK / rounds, FASTEST),
-        max_leaf_nodes=LEAVES,
-        min_samples_leaf=max(LEAST_LEAF, least_leaf),
+        learning_rate=min(WORK / rounds, FASTEST) if shape.rate is None else shape.rate,
+        max_leaf_nodes=shape.leaves,
+        min_samples_leaf=max(shape.least_leaf, least_leaf),
         max_features=SHARE_OF_COLUMNS,
         early_stopping=False,
         random_state=seed % 2**32,
@@ -146,6 +157,19 @@ def boosted(
         base[known] = start
         output = np.tile(known, len(fitted._predictors))
     return _joined(tables, output, base)
+
+
+def deep(
+    x: np.ndarray,
+    answers: np.ndarray,
+    weights: np.ndarray,
+    outputs: int,
+    rounds: int,
+    seed: int,
+    least_leaf: int = 1,
+) -> Trees:
+    """As `boosted`, of larger trees."""
+    return boosted(x, answers, weights, outputs, rounds, seed, least_leaf, LARGE)
 
 
 def forest(
@@ -195,7 +219,7 @@ def forest(
 
 
 def _boosted_labels(
-    x: np.ndarray, held: np.ndarray, weights: np.ndarray, rounds: int, seed: int
+    x: np.ndarray, held: np.ndarray, weights: np.ndarray, rounds: int, seed: int, shape: Shape
 ) -> Trees:
     """Trees of each label, one label after the other. held: int [n, C]."""
     parts, bases = [], np.zeros(held.shape[1])
@@ -203,7 +227,7 @@ def _boosted_labels(
         if len(np.unique(held[:, c])) < 2:
             bases[c] = (2 * held[0, c] - 1) * np.log(len(x) + 1)
             continue
-        one = boosted(x, held[:, c], weights, 2, rounds, seed)
+        one = boosted(x, held[:, c], weights, 2, rounds, seed, shape=shape)
         # of the two logits, minus and plus the same
         bases[c] = one.base[1] - one.base[0]
         own = np.flatnonzero(one.output == 1)

@@ -1,0 +1,42 @@
+"""Regression of logarithms. Oracle: the closed form of planted products."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gobelin.prediction.heads.logarithm import logarithm, suits
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 4))
+SLOPES = np.array([0.5, -0.3, 0.2, 0.0])
+PRICE = np.exp(4 + X @ SLOPES)
+
+
+def test_a_product_is_found_and_units_change_nothing() -> None:
+    ones, fresh = np.ones(200), RNG.normal(size=(50, 4)) / 2
+    plain = logarithm(X, PRICE, ones, 1e7, 0.0).scores(fresh)[:, 0]
+    assert np.allclose(plain, np.exp(4 + fresh @ SLOPES), rtol=1e-4)
+    middle, spread = PRICE.mean(), PRICE.std()
+    head = logarithm(X, (PRICE - middle) / spread, ones, 1e7, -middle / spread)
+    assert np.allclose(head.scores(fresh)[:, 0] * spread + middle, plain, rtol=1e-6)
+
+
+def test_answers_are_right_on_average_and_never_without_end() -> None:
+    noisy, weights = (
+        PRICE * np.exp(0.8 * RNG.normal(size=200)),
+        RNG.integers(0, 3, 200).astype(float),
+    )
+    head = logarithm(X, noisy, weights, 10.0, 0.0)
+    told = head.scores(X)[:, 0]
+    assert np.isclose(weights @ told, weights @ noisy)
+    far = head.scores(1e6 * np.ones((1, 4)) * np.sign(SLOPES))
+    assert np.isfinite(far).all() and far.max() < 1e3 * noisy.max()
+    zero = logarithm(
+        X, np.append(noisy[:-1], 0.0), np.ones(200), 10.0, 0.0
+    )  # of a row not chosen on
+    assert np.isfinite(zero.scores(X)).all()
+
+
+def test_numbers_around_zero_or_all_alike_are_not_tried() -> None:
+    assert suits(PRICE) and not suits(PRICE - 20)
+    assert not suits(170 + RNG.normal(0, 8, 200))  # heights of people in centimetres
