@@ -38,6 +38,7 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
 MOST_BYTES_AT_ONCE = 32_000_000  # memory of those, about
 WITHOUT_FILES = ("text", "table")  # kinds of fields whose cells name no files
+Rows = Mapping[int, Cell]  # {row: its cell}
 CELLS_AHEAD = 128  # cells that are decoded while the network runs
 # Nanoseconds. A file that changed less long ago could change again with the same time stamp, so its
 # hash is not remembered by that stamp.
@@ -231,14 +232,13 @@ class Embedder:
         """Features of every row and field. Raises BadCell for a cell that can't be opened; `scan`
         in `quality.data` sets those aside first."""
         features, present = {}, np.zeros((len(dataset), len(self.encoders)), bool)
-        words: dict[str, np.ndarray] = {}
-        for k, name in enumerate(self.encoders):
+        fields, words = tuple(self.encoders), dict[str, np.ndarray]()
+        for k, name in enumerate(fields):
             cells = dataset.cells(self.schema.field(name))
             present[:, k] = [c is not None for c in cells]
             features[name] = self._cached(name, cells, dataset.root, progress)
             if name in self.lexicons:
                 words[name] = self._words(name, cells)
-        fields = tuple(self.encoders)
         return Embeddings(fields, features, present, dataset.ids, self.space, words=words)
 
     def _words(self, name: str, cells: Sequence[Cell | None]) -> np.ndarray:
@@ -347,12 +347,7 @@ class Embedder:
         return out
 
     def _keys(
-        self,
-        encoder: FittedEncoder,
-        cells: Mapping[int, Cell],
-        named: Mapping[int, Cell],
-        root: Path,
-        cache: FeatureCache,
+        self, encoder: FittedEncoder, cells: Rows, named: Rows, root: Path, cache: FeatureCache
     ) -> dict[int, bytes]:
         """{row: hash of the cell's content}. A file that did not change since it was hashed is not
         opened. named: those of the cells that may name files."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.config import resolved, setting, settings_class
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.later import in_key
 from gobelin.core.lazy import special
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.core.softmax import log_softmax
@@ -82,6 +83,8 @@ class Predict:
         " f1 0.",
     )
 
+    later: ClassVar[tuple[str, ...]] = ("metric", "max_error")  # `core.later`
+
     @property
     def balanced(self) -> bool:
         """Whether classes count equally: as `balance` says, else as the metric asks."""
@@ -98,11 +101,7 @@ class Predict:
 def key_of(settings: Predict) -> dict[str, object]:
     """The settings that change what is fitted, for a cache key. `preset` only says what is compared
     before. What follows from the metric is told as a run tells it that names no metric."""
-    values = {name: value for name, value in resolved(settings).items() if name != "preset"}
-    if settings.metric == scoring.AUTO:
-        del values["metric"]
-    if settings.max_error is None:  # as before there was one
-        del values["max_error"]
+    values = {name: value for name, value in in_key(settings).items() if name != "preset"}
     return values | {"balance": settings.balanced, "threshold": settings.held_from}
 
 
