@@ -11,7 +11,7 @@ each command to benchmarks/results/commands.jsonl.
 Each command runs in processes of its own, with warm files and one thread. Told are the least
 processor time (user and system) of `REPEATS`, and the least peak of resident memory. A run of more
 than `MOST_CHECKED` rows is fitted without `check`, whose near-duplicates compare all rows with all
-others; verbs that go through all rows are not measured there.
+others; `check`, `fit` and `curate` are not measured there.
 
 What it can't show: costs of sounds and series, and of generators other than the default one."""
 
@@ -57,8 +57,8 @@ VERBS: dict[str, tuple[str, tuple[str, ...], int]] = {
     "`show`": ("show RUN", (), REPEATS_OF_VERBS),
     "`save`": ("save RUN SAVED", (), 1),
 }
-# not measured on more than MOST_CHECKED rows: their cost grows with the rows, by their nature
-OF_ALL_ROWS = ("`check`", "`fit`", "`predict`, all rows", "`curate`", "`report`", "`save`")
+# not measured on more than MOST_CHECKED rows: they compare all rows with all others
+OF_ALL_ROWS = ("`check`", "`fit`", "`curate`")
 # on a run of drawn shapes; IMAGE is one of its files
 IMAGE_VERBS = {
     "`search --image`": "search RUN --image IMAGE",

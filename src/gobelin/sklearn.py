@@ -249,7 +249,7 @@ class _Multimodal(NestedFusion):
         if self.fusion != fusion_choice.BEST_OF_ALL:
             return self.fusion, catalog.build("fusion", self.fusion)
         fusions = {name: catalog.build("fusion", name) for name in catalog.names("fusion")}
-        best, _ = fusion_choice.choose_fusion(fusions, training)
+        best, _, _ = fusion_choice.choose_fusion(fusions, training)
         return best, fusions[best]
 
     def _features(self, embeddings: Embeddings, fields: tuple[str, ...]) -> Embeddings:

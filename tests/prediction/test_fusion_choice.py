@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import comparison
 from gobelin.prediction import fusion_choice
-from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.cross_fit import Predict, Training, cross_fit, cross_scores
 from gobelin.prediction.fusion_choice import FUSION_DIFFERENCE, FUSION_SCORE
 from gobelin.prediction.heads.job import Job
 
@@ -76,7 +77,7 @@ def training(numeric: bool = False) -> Training:
 
 def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() -> None:
     wrong = {"good": 0.1, "fair": 0.15, "bad": 0.6}
-    best, found = fusion_choice.choose_fusion(
+    best, _, found = fusion_choice.choose_fusion(
         {name: Planted(w, k) for k, (name, w) in enumerate(wrong.items())}, training()
     )
     assert best == "good"
@@ -104,7 +105,7 @@ def test_the_planted_best_is_found_and_the_difference_is_the_interval_by_hand() 
 
 
 def test_of_a_number_the_smallest_error_wins() -> None:
-    best, found = fusion_choice.choose_fusion(
+    best, _, found = fusion_choice.choose_fusion(
         {"bad": Planted(0.9), "good": Planted(0.1, 1)}, training(numeric=True)
     )
     assert best == "good"
@@ -135,10 +136,23 @@ def test_rows_are_read_by_a_predictor_that_never_saw_them() -> None:
                 out[k, LABEL[int(name)] if int(name) in self.rows else 0] = 3
             return out
 
-    best, found = fusion_choice.choose_fusion(
+    best, _, found = fusion_choice.choose_fusion(
         {"heart": ByHeart(0.0), "weak": Planted(0.55, 3)}, training()
     )
     assert best == "weak"
     assert {f.scope["fusion"]: f.value for f in found if f.name == FUSION_SCORE}[
         "heart"
     ] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("name", ["concat", "mean"])
+def test_a_choice_fits_no_more_than_it_compares(name: str) -> None:
+    """Without predictors of all rows the scores are the same, and the best decay alone gives the
+    predictor that all decays give."""
+    data, fusion = training(), catalog.build("fusion", name, {"steps": 10})
+    whole, scores = cross_fit(fusion, data), cross_scores(fusion, data)
+    assert np.allclose(whole.scores, scores.scores, atol=1e-4) and whole.decay == scores.decay
+    again = cross_fit(fusion, replace(data, decays=(scores.decay,)))
+    assert again.decay == whole.decay and np.allclose(again.scores, whole.scores, atol=1e-4)
+    told, expected = (one.predictor.scores(data.embeddings) for one in (again, whole))
+    assert np.allclose(told, expected, atol=1e-4)

@@ -92,7 +92,7 @@ def test_noise_beside_the_field_that_carries_the_label_costs_next_to_nothing() -
     points."""
     x, label = one_carries()
     training = training_of(x, label)
-    chosen, _ = fusion_choice.choose_fusion({name: fusion_of(name) for name in NAMES}, training)
+    chosen, _, _ = fusion_choice.choose_fusion({name: fusion_of(name) for name in NAMES}, training)
     alone = x.keep(["carrier"])
     bare = right(cross_fit(fusion_of("concat"), training_of(alone, label)).predictor, alone, label)
     assert 0.6 < bare < 0.97
@@ -102,7 +102,9 @@ def test_noise_beside_the_field_that_carries_the_label_costs_next_to_nothing() -
 def test_of_what_only_a_pair_tells_one_is_chosen_that_reads_it() -> None:
     x, label = only_a_pair()
     training = training_of(x, label)
-    chosen, found = fusion_choice.choose_fusion({name: fusion_of(name) for name in NAMES}, training)
+    chosen, _, found = fusion_choice.choose_fusion(
+        {name: fusion_of(name) for name in NAMES}, training
+    )
     own = {f.scope["fusion"]: f.value or 0 for f in found if f.name == fusion_choice.FUSION_SCORE}
     assert own["concat"] < 0.65 and own["voting"] < 0.65  # a sum of fields, and a vote of them
     assert right(cross_fit(fusion_of(chosen), training).predictor, x, label) > 0.95

@@ -113,9 +113,12 @@ class Dataset:
         """The column's values [N], None for an empty cell and for one that was set aside. Lists
         come without their empty items; lists of numbers keep them, as holes in a series.
         """
-        cell = _numbers_or_none if _is_numeric_list(self.table[column].type) else _cell
-        values = [cell(v) for v in self.table[column].to_pylist()]
-        kind = self.table[column].type
+        kind, values = self.table[column].type, self.table[column].to_pylist()
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            values = [None if v is None or not v or v.isspace() else v for v in values]
+        elif not (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
+            cell = _numbers_or_none if _is_numeric_list(kind) else _cell
+            values = [cell(v) for v in values]
         if FILE_TYPE in (kind, getattr(kind, "value_type", None)):
             values = [_cell(_file(v)) for v in values]
         if bad := self._bad_rows.get(column):

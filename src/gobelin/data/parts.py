@@ -301,6 +301,8 @@ def _name(value: object) -> str:
     """The value as a name, the same whatever type a file has for it: 3, 3.0, 3.00 and the text
     "3.0" are 3; true and false are in small letters; a day at 0:00 is that day.
     """
+    if isinstance(value, str):
+        return _text_name(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, bytes):
@@ -312,7 +314,11 @@ def _name(value: object) -> str:
             return str(int(value))
         near = str(float(value))
         return near if Decimal(near) == value else f"{value:f}".rstrip("0")
-    text = str(value)
+    return _text_name(str(value))
+
+
+def _text_name(text: str) -> str:
+    """The same of a text."""
     if WHOLE.fullmatch(text):
         return text.partition(".")[0]
     return text.lower() if text in ("True", "False") else text.removesuffix(MIDNIGHT)

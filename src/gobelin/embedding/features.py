@@ -37,6 +37,8 @@ from gobelin.embedding.lexicon import Lexicon
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
 MOST_BYTES_AT_ONCE = 32_000_000  # memory of those, about
+WITHOUT_FILES = ("text", "table")  # kinds of fields whose cells name no files
+Rows = Mapping[int, Cell]  # {row: its cell}
 CELLS_AHEAD = 128  # cells that are decoded while the network runs
 # Nanoseconds. A file that changed less long ago could change again with the same time stamp, so its
 # hash is not remembered by that stamp.
@@ -230,14 +232,13 @@ class Embedder:
         """Features of every row and field. Raises BadCell for a cell that can't be opened; `scan`
         in `quality.data` sets those aside first."""
         features, present = {}, np.zeros((len(dataset), len(self.encoders)), bool)
-        words: dict[str, np.ndarray] = {}
-        for k, name in enumerate(self.encoders):
+        fields, words = tuple(self.encoders), dict[str, np.ndarray]()
+        for k, name in enumerate(fields):
             cells = dataset.cells(self.schema.field(name))
             present[:, k] = [c is not None for c in cells]
             features[name] = self._cached(name, cells, dataset.root, progress)
             if name in self.lexicons:
                 words[name] = self._words(name, cells)
-        fields = tuple(self.encoders)
         return Embeddings(fields, features, present, dataset.ids, self.space, words=words)
 
     def _words(self, name: str, cells: Sequence[Cell | None]) -> np.ndarray:
@@ -312,7 +313,8 @@ class Embedder:
         folder = None if self.cache is None else self.cache / encoder.fingerprint()[:32]
         cache = FeatureCache(folder, encoder.width)
         present = {k: c for k, c in enumerate(cells) if c is not None}
-        keys = self._keys(encoder, present, root, cache)
+        named = {} if self.schema.field(field).kind in WITHOUT_FILES else present
+        keys = self._keys(encoder, present, named, root, cache)
         missing: dict[bytes, Cell] = {}
         for k, key in keys.items():
             if key not in cache:
@@ -345,13 +347,13 @@ class Embedder:
         return out
 
     def _keys(
-        self, encoder: FittedEncoder, cells: Mapping[int, Cell], root: Path, cache: FeatureCache
+        self, encoder: FittedEncoder, cells: Rows, named: Rows, root: Path, cache: FeatureCache
     ) -> dict[int, bytes]:
         """{row: hash of the cell's content}. A file that did not change since it was hashed is not
-        opened."""
+        opened. named: those of the cells that may name files."""
         now, base = time.time_ns(), str(root.resolve())
         # of a file: (its name, size and time stamp as one key, its last change in nanoseconds)
-        marks = {k: untouched(cell, base) for k, cell in cells.items()}
+        marks = {k: untouched(cell, base) for k, cell in named.items()}
         keys = {
             k: cache.hashes[mark[0]]
             for k, mark in marks.items()
@@ -359,13 +361,13 @@ class Embedder:
         }
         unknown = [k for k in cells if k not in keys]
         # Cells in memory are hashed faster than they are handed to a worker.
-        workers = self.workers if any(marks[k] for k in unknown) else 1
+        workers = self.workers if any(marks.get(k) for k in unknown) else 1
         hashes = in_order(lambda k: encoder.key(cells[k], root), unknown, workers, CELLS_AHEAD)
         keys |= zip(unknown, hashes, strict=True)
         settled = {
             mark[0]: keys[k]
             for k in unknown
-            if (mark := marks[k]) and now - mark[1] > SETTLED_AFTER
+            if (mark := marks.get(k)) and now - mark[1] > SETTLED_AFTER
         }
         if self.cache is not None:
             cache.remember(settled)

@@ -1,9 +1,9 @@
 """The search index: a Lance table in the run folder, with vectors beside the columns that a filter
 may name.
 
-Up to `MOST_EXACT_ROWS` rows every row is compared, so the answer is that of a matrix product. A
+Up to `MOST_PRODUCT_ROWS` rows every row is compared, so the answer is that of a matrix product. A
 larger table has an approximate index (`_approximate_index`), and the candidates are compared again
-with their exact vectors.
+with their exact vectors; but where a filter leaves `MOST_EXACT_ROWS` rows or fewer.
 
 The files of a Lance table never change: a change writes new files and then a new version. A process
 that is killed in the middle leaves the older version intact. `files.json` holds hashes of the files
@@ -61,7 +61,10 @@ INDEX_SUFFIXES = (
 )  # none holds code
 ADDED = "added"  # the split of a row that was added later: not in training, validation or test
 
-MOST_EXACT_ROWS = 20_000  # up to so many, all rows are compared and there is no index
+# Up to so many rows search itself compares all with a query (gigabytes of vectors), and an index
+# would be built for nothing.
+MOST_PRODUCT_ROWS = 500_000
+MOST_EXACT_ROWS = 20_000  # up to so many rows that a filter leaves, the index is not asked
 # Partitions that a search reads, and exact comparisons for each row that it returns: so chosen by
 # `benchmarks/search.py`.
 SEARCHED_PARTITIONS = 40
@@ -289,7 +292,7 @@ class Index:
 def _settle(table: Any) -> None:  # noqa: ANN401 - a lancedb.table.Table
     """After a change: give a table that became large an index; else join small files, index new
     rows, and remove files of old versions."""
-    if table.count_rows() > MOST_EXACT_ROWS and not table.list_indices():
+    if table.count_rows() > MOST_PRODUCT_ROWS and not table.list_indices():
         table.create_index(VECTOR, config=_approximate_index(table.count_rows()))
     else:
         # a process that reads an older version has these minutes to end

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -75,6 +75,8 @@ class Generation:
     settings: Mapping[str, Any] = setting(
         default_factory=dict, description="The generator component's own settings."
     )
+
+    later: ClassVar[tuple[str, ...]] = ("ended",)  # `core.later`
 
     @property
     def made_steps(self) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.config import resolved, setting, settings_class
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.later import in_key
 from gobelin.core.lazy import special
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.core.softmax import log_softmax
@@ -82,6 +83,8 @@ class Predict:
         " f1 0.",
     )
 
+    later: ClassVar[tuple[str, ...]] = ("metric", "max_error")  # `core.later`
+
     @property
     def balanced(self) -> bool:
         """Whether classes count equally: as `balance` says, else as the metric asks."""
@@ -98,11 +101,7 @@ class Predict:
 def key_of(settings: Predict) -> dict[str, object]:
     """The settings that change what is fitted, for a cache key. `preset` only says what is compared
     before. What follows from the metric is told as a run tells it that names no metric."""
-    values = {name: value for name, value in resolved(settings).items() if name != "preset"}
-    if settings.metric == scoring.AUTO:
-        del values["metric"]
-    if settings.max_error is None:  # as before there was one
-        del values["max_error"]
+    values = {name: value for name, value in in_key(settings).items() if name != "preset"}
     return values | {"balance": settings.balanced, "threshold": settings.held_from}
 
 
@@ -203,6 +202,19 @@ class CrossFit:
 
 
 @dataclass(frozen=True)
+class CrossScores:
+    """Cross-fitted scores of n rows, as in `CrossFit`, with the weight decay of the smallest loss
+    and the predictors of the folds."""
+
+    rows: np.ndarray  # int64 [n]
+    share: np.ndarray  # float32 [n]
+    decay: float
+    scores: np.ndarray  # [n, C] or [n, 1]
+    fold: np.ndarray  # int [n]
+    fold_predictors: tuple[Predictor, ...]
+
+
+@dataclass(frozen=True)
 class Training:
     """The data and settings that a predictor is fitted with."""
 
@@ -220,6 +232,9 @@ class Training:
     unseen: np.ndarray | None = None
     # Of a split by time: every row is scored by a predictor of earlier rows. None: folds are drawn.
     order: TimeOrder | None = None
+    # The weight decays to choose from; None: those of the settings. Where the best of those is
+    # known, it alone gives the same predictor.
+    decays: tuple[float, ...] | None = None
 
     def folds(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """int [n], the fold of each of these labelled rows, -1 for a row that no fold scores, and
@@ -259,6 +274,29 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 
     Raises what `learned_rows` raises, and GobelinError for a fusion that can't learn several labels
     a row."""
+    found, predictor = _crossed(fusion, training, whole=True)
+    assert predictor is not None
+    return CrossFit(
+        found.rows,
+        found.share,
+        found.decay,
+        predictor,
+        found.scores,
+        found.fold,
+        found.fold_predictors,
+    )
+
+
+def cross_scores(fusion: Fusion, training: Training) -> CrossScores:
+    """The scores of `cross_fit`, the same numbers, without the predictors of all rows. Raises what
+    it raises."""
+    return _crossed(fusion, training, whole=False)[0]
+
+
+def _crossed(
+    fusion: Fusion, training: Training, whole: bool
+) -> tuple[CrossScores, Predictor | None]:
+    """The scores, and with `whole` the predictor of all rows."""
     settings, target, runtime = training.settings, training.target, training.runtime
     rows = learned_rows(training)
     if target.kind == "labels" and not fusion.several:
@@ -273,11 +311,12 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
         return balanced(target, some, weights, settings.balanced, settings.weights)
 
     fold, learned = training.folds(rows)
+    decays = settings.decays if training.decays is None else training.decays
     # for each decay: for each fold a job of the rows that it learns from, then one of all rows
-    subsets = [*learned, np.ones(len(rows), bool)]
+    subsets = [*learned, *([np.ones(len(rows), bool)] if whole else [])]
     jobs = [
         Job(rows[subset], weigh(rows[subset]), runtime.seed, decay)
-        for decay in settings.decays
+        for decay in decays
         for subset in subsets
     ]
     predictors = fusion.fit(training.embeddings, target, jobs, rows, runtime, training.progress)
@@ -292,7 +331,7 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
         return known[key]
 
     scores = []  # of each decay, [rows, C] or [rows, 1]
-    for d in range(len(settings.decays)):
+    for d in range(len(decays)):
         out = np.zeros((len(rows), 1 if target.kind == "number" else len(target.classes)))
         for f in range(len(learned)):
             out[fold == f] = told(predictors[d * len(subsets) + f], f)
@@ -302,16 +341,16 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
         judged &= np.isin(rows, training.unseen)
     losses = [_loss(s[judged], target, rows[judged], share[judged]) for s in scores]
     best = int(np.argmin(losses))
-    *fold_predictors, predictor = predictors[best * len(subsets) : (best + 1) * len(subsets)]
-    return CrossFit(
+    of_best = predictors[best * len(subsets) : (best + 1) * len(subsets)]
+    found = CrossScores(
         rows[judged],
         share[judged],
-        settings.decays[best],
-        predictor,
+        decays[best],
         scores[best][judged],
         fold[judged],
-        tuple(fold_predictors),
+        tuple(of_best[: len(learned)]),
     )
+    return found, of_best[-1] if whole else None
 
 
 def _loss(scores: np.ndarray, target: Target, rows: np.ndarray, weights: np.ndarray) -> float:

@@ -187,7 +187,8 @@ def _by_subset(
         if len(rows) < LEAST_SUBSET_ROWS:
             continue
         truth, units = target.rows(rows), [groups[int(r)] for r in rows]
-        predictions = model.predict(embeddings.rows(rows).only(fields))
+        chosen = embeddings if len(rows) == len(embeddings) else embeddings.rows(rows)
+        predictions = model.predict(chosen.only(fields))
         scope = {"fields": " + ".join(fields)}
         note = f"the {len(rows)} rows that have them, shown these fields alone"
         score = _score(predictions.metric, predictions, truth, units)

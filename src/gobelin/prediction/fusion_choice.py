@@ -21,7 +21,13 @@ from gobelin.data.fields import Target
 from gobelin.evidence import comparison, intervals, scores
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import calibration, predictor, scoring
-from gobelin.prediction.cross_fit import CrossFit, Predict, Training, cross_fit
+from gobelin.prediction.cross_fit import (
+    CrossFit,
+    CrossScores,
+    Predict,
+    Training,
+    cross_scores,
+)
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.scoring import Answers
 
@@ -41,13 +47,17 @@ def able(target: Target) -> list[str]:
     return [name for name in names if catalog.find("fusion", name).several]
 
 
-def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[str, list[Finding]]:
-    """The name of the best fusion by `predict.metric`, and findings: the score of each, and its
-    difference from the best. Of equals the first is the best. Raises what `cross_fit` raises."""
+def choose_fusion(
+    fusions: Mapping[str, Fusion], training: Training
+) -> tuple[str, float, list[Finding]]:
+    """The name of the best fusion by `predict.metric`, its weight decay, and findings: the score of
+    each, and its difference from the best. Of equals the first is the best. Raises what `cross_fit`
+    raises."""
     fits = {}
     for number, (name, fusion) in enumerate(fusions.items(), 1):
         shown = partial(_of_fusion, training.progress, f"{name}, fusion {number}/{len(fusions)}")
-        fits[name] = cross_fit(fusion, replace(training, progress=shown))
+        # no predictor of all rows: the chosen fusion is fitted to them afterwards
+        fits[name] = cross_scores(fusion, replace(training, progress=shown))
     rows, metric = next(iter(fits.values())).rows, training.settings.metric
     target, units = training.target.rows(rows), [training.groups[r] for r in rows]
     answers = {name: crossed_answers(fit, training) for name, fit in fits.items()}
@@ -92,7 +102,7 @@ def choose_fusion(fusions: Mapping[str, Fusion], training: Training) -> tuple[st
                 source="fit",
             )
         )
-    return best, findings
+    return best, fits[best].decay, findings
 
 
 def _difference(
@@ -119,7 +129,7 @@ def _difference(
     return scores.interval(gain, units, level=level).finding(FUSION_DIFFERENCE, unit=unit)
 
 
-def crossed_answers(fit: CrossFit, training: Training) -> Answers:
+def crossed_answers(fit: CrossFit | CrossScores, training: Training) -> Answers:
     """What rows are answered by predictors that were not fitted on them, before calibration."""
     mix = np.array(predictor.own_mix(training) or 0.0)
     return answers_of(fit.scores, training.target.rows(fit.rows), training.settings, mix)

@@ -12,11 +12,13 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from gobelin.core.config import resolved, setting, settings_class
+from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
+from gobelin.core.later import in_key
 from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
 from gobelin.data.dataset import Dataset
@@ -68,16 +70,17 @@ class Check:
         description="Table of dates and values that windows without dates were cut from.",
     )
 
+    later: ClassVar[tuple[str, ...]] = ("source",)  # `core.later`
+
     @property
     def fitted(self) -> dict[str, object]:
         """The settings that may change what is fitted, for a cache key."""
-        return {name: value for name, value in resolved(self).items() if name != "source"}
+        return {name: value for name, value in self.key.items() if name != "source"}
 
     @property
     def key(self) -> dict[str, object]:
-        """The settings that change what is checked. Without a source the keys of earlier runs
-        stay."""
-        return self.fitted | ({"source": self.source} if self.source else {})
+        """The settings that change what is checked."""
+        return in_key(self)
 
 
 @dataclass(frozen=True)

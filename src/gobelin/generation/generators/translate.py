@@ -124,7 +124,7 @@ class Translate:
             raise ValueError(f"filter = {self.filter} must be odd, so that it has a middle, or 0")
 
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target", "source", "mask"})
-    later: ClassVar[tuple[str, ...]] = ("filter",)  # no earlier run has it in its keys
+    later: ClassVar[tuple[str, ...]] = ("filter",)  # `core.later`
     media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"

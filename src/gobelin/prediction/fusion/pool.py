@@ -189,7 +189,8 @@ class PoolPredictor:
 
     def _block_scores(self, rows: Embeddings) -> np.ndarray:
         """float64 [n, C] or [n, 1]."""
-        answers = [one.answers(self.inputs, rows) for one in self.fitted]
+        known: dict[str, np.ndarray] = {}  # components of these rows, computed once for all heads
+        answers = [one.answers(self.inputs, rows, known) for one in self.fitted]
         heard = [self.inputs.heard(one.member, rows) for one in self.fitted]
         mean = members.mixed(answers, heard, [one.member.share for one in self.fitted])
         if self.fitted[0].several:

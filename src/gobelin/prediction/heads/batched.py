@@ -80,8 +80,7 @@ def by_autograd(
         (loss + decay * penalty).sum().backward()
         optimiser.step()
         schedule.step()
-        if step % 25 == 24:
-            progress(f"train {len(jobs)} heads", step + 1, settings.steps)
+        progress(f"train {len(jobs)} heads", step + 1, settings.steps)
     return [{name: w[b].detach().clone() for name, w in weights.items()} for b in range(len(jobs))]
 
 

@@ -98,25 +98,38 @@ class Inputs:
         often = lacking >= max(LEAST_LACKING, OFTEN_LACKED * len(rows))
         return Inputs(rows.fields, fitted, often, words)
 
-    def of(self, member: Member, rows: Embeddings) -> np.ndarray:
+    def of(
+        self, member: Member, rows: Embeddings, known: dict[str, np.ndarray] | None = None
+    ) -> np.ndarray:
         """float64 [N, K]: what a head is given. A linear head has zeros for an absent field, trees
-        have nan."""
-        parts = []
+        have nan. known: components of these rows that other heads were given before; those of this
+        head are added."""
+        known, parts = {} if known is None else known, []
+        some = rows.present.any(0)  # bool [F]: of a field that no row has, nothing is computed
+
+        def components(name: str, k: int, projection: Projection, x: np.ndarray) -> np.ndarray:
+            if name not in known:
+                nothing = np.zeros((len(rows), projection.directions.shape[1]))
+                known[name] = projection.exact()(x) if some[k] else nothing
+            return known[name]
+
         for k, field in enumerate(self.fields):
             if not reads(member, field):
                 continue
-            projection, x = self.projections[field].exact(), rows.features[field]
+            x = rows.features[field]
             if member.head in LINEAR:
-                part, absent = projection(x), 0.0
+                part, absent = components(field, k, self.projections[field], x), 0.0
             elif x.shape[1] <= NARROW:
                 part, absent = np.asarray(x, np.float64), np.nan
             else:
-                part, absent = projection(x)[:, :COMPONENTS_OF_TREES], np.nan
+                part = components(field, k, self.projections[field], x)[:, :COMPONENTS_OF_TREES]
+                absent = np.nan
             parts.append(np.where(rows.present[:, [k]], part, absent))
             if member.words and field in self.words:
-                known = self.words[field].exact()
+                spoken = self.words[field]
                 # rows without words, as of generated images, say nothing by them
-                part = known(rows.words.get(field, known.mean[None].repeat(len(rows), 0)))
+                x = rows.words.get(field, spoken.mean[None].repeat(len(rows), 0))
+                part = components(f"{field}/words", k, spoken, x)
                 part = part if member.head in LINEAR else part[:, :COMPONENTS_OF_TREES]
                 parts.append(np.where(rows.present[:, [k]], part, absent))
         return np.concatenate(parts, 1) if parts else np.zeros((len(rows), 0))
@@ -161,13 +174,15 @@ class Fitted:
     columns: np.ndarray | None = None
     several: bool = False
 
-    def answers(self, inputs: Inputs, rows: Embeddings) -> np.ndarray:
-        """float64 [N, C] probabilities, or numbers [N, 1], of N rows."""
+    def answers(
+        self, inputs: Inputs, rows: Embeddings, known: dict[str, np.ndarray] | None = None
+    ) -> np.ndarray:
+        """float64 [N, C] probabilities, or numbers [N, 1], of N rows. known: as of `Inputs.of`."""
         if isinstance(self.head, NeuralPredictor):
             read = rows.keep([f for f in inputs.fields if reads(self.member, f)])
             scores = self.head.scores(read).astype(np.float64)
             return as_answers(self.member, scores, self.several)
-        return self.of(inputs.of(self.member, rows))
+        return self.of(inputs.of(self.member, rows, known))
 
     def answers_of(
         self, inputs: Inputs, row: Embeddings, field: str, features: torch.Tensor

@@ -13,11 +13,10 @@ from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
+from gobelin.core.later import added
 from gobelin.core.machine import Progress, Runtime
 from gobelin.core.progress import step
 from gobelin.core.stages import RunFolder
-from gobelin.data.budget import Reading
-from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.parts import TrainedNames
@@ -73,8 +72,6 @@ class RunData:
     def key(self) -> str:
         """Cache key of the encoders. All later keys depend on it."""
         s = self.settings
-        # limits decide which cells are set aside; with the usual ones, keys of earlier runs stay
-        limits = () if s.reading == Reading() else (resolved(s.reading),)
         begun = bool(s.data.fingerprint)
         drawn = s.data.parts if begun else self.rows.parts_key
         return fingerprint(
@@ -87,12 +84,11 @@ class RunData:
             s.split.drawn,
             s.runtime.seed,
             s.runtime.precision,
-            *limits,
+            *added(s.reading),  # limits decide which cells are set aside
             *([drawn] if drawn else []),
-            # by default as before there was the setting, so that older runs keep their keys
-            *([] if s.data.least_groups == LEAST_GROUPS else [s.data.least_groups]),
-            *([s.data.missing] if s.data.missing else []),
-            *([s.split.purge, s.split.embargo] if s.split.gap else []),
+            *added(s.data, "least_groups"),
+            *added(s.data, "missing"),
+            *(added(s.split, "purge", "embargo") if s.split.gap else []),  # none is a gap of 0, too
         )
 
     def take_over(self, settings: Mapping[str, Any]) -> None:
@@ -128,7 +124,7 @@ class RunData:
 
 def _in_keys(encoder: str, settings: Mapping[str, Any]) -> bool:
     """Whether a key holds the settings of an encoder: those of the first versions always, a later
-    one where it is not as by default. So a new encoder leaves the keys of earlier runs alone."""
+    one where it is not as by default (the rule of `core.later`)."""
     if encoder in IN_ALL_KEYS:
         return True
     usual = {"name": encoder, **resolved(catalog.build("encoders", encoder))}

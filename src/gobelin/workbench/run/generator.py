@@ -15,6 +15,7 @@ from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json, read_lines
+from gobelin.core.later import in_key, without_unchanged
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
 from gobelin.data.media import Medium, medium
@@ -115,14 +116,9 @@ class RunGenerator:
     def key(self, seed: int) -> str:
         # The steps are decided by now: minutes, number of seeds and guidance change no training.
         # minutes: its default in earlier versions, whose keys stay as they were
-        trained = resolved(replace(self.settings, minutes=1.0, seeds=1, guidance=1.0))
-        if not trained["ended"]:  # of earlier versions, too
-            del trained["ended"]
+        trained = in_key(replace(self.settings, minutes=1.0, seeds=1, guidance=1.0))
         component = catalog.find("generators", self.settings.name)
-        usual = resolved(component())
-        for name in getattr(component, "later", ()):
-            if trained["settings"].get(name) == usual[name]:
-                del trained["settings"][name]
+        trained["settings"] = without_unchanged(component, trained["settings"])
         align = self.features.data.settings.align
         return fingerprint(self.features.key_of(self.checked), resolved(align), trained, seed)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import fusion_choice, predictor, scoring
 from gobelin.prediction.cross_fit import Training, key_of
+from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.fusion_choice import BEST_OF_ALL, FUSION_SCORE, POOL
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.checked_rows import CheckedRows
@@ -24,6 +26,7 @@ from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.settings import Chosen
 from gobelin.workbench.run.space import RunSpace
 
+BEST = "best.json"  # in the stage of the choice: the best of all fusions
 CHOSEN = "pool.json"  # in the stage of the choice: the settings of the pool
 BOARD = "board.json"  # in the stage of the choice: all heads that were compared
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -58,7 +61,8 @@ class RunPredictor:
 
         def make(stage: Path) -> None:
             component = catalog.build("fusion", self.fusion.name, self.fusion.settings)
-            predictor.fit(self.fusion.name, component, self.training).save(stage)
+            training = replace(self.training, decays=self._known_decay())
+            predictor.fit(self.fusion.name, component, training).save(stage)
 
         return self.folder.kept("model", self.key, make, Model.load)
 
@@ -124,11 +128,8 @@ class RunPredictor:
 
     def _best_of_all(self) -> Chosen:
         """The fusion with the best score."""
-        fusions = {
-            name: catalog.build("fusion", name)
-            for name in fusion_choice.able(self.checked.rows.target)
-        }
-        key = fingerprint(self.key, {name: resolved(fusion) for name, fusion in fusions.items()})
+        fusions = self._all_fusions()
+        key = self._key_of_all(fusions)
 
         def make(stage: Path) -> None:
             predict, rows = self.features.data.settings.predict, len(self.training.rows)
@@ -140,15 +141,40 @@ class RunPredictor:
                 (predict.folds + 1) * len(predict.decays),
                 rows,
             )
-            best, findings = fusion_choice.choose_fusion(fusions, self.training)
-            write_json(stage / "best.json", {"name": best})
+            best, decay, findings = fusion_choice.choose_fusion(fusions, self.training)
+            write_json(stage / BEST, {"name": best, "decay": decay})
             write_lines(stage / "findings.jsonl", [f.to_dict() for f in findings])
 
         def load(stage: Path) -> str:
-            return read_json(stage / "best.json")["name"]
+            return read_json(stage / BEST)["name"]
 
         best = self.folder.kept("fusions", key, make, load)
         return replace(self.fusion, name=best, settings=resolved(fusions[best]))
+
+    def _all_fusions(self) -> dict[str, Fusion]:
+        """{name: fusion} that 'all' compares, as they are by default."""
+        able = fusion_choice.able(self.checked.rows.target)
+        return {name: catalog.build("fusion", name) for name in able}
+
+    def _key_of_all(self, fusions: Mapping[str, Fusion]) -> str:
+        """Cache key of the comparison of all fusions."""
+        every = replace(self, fusion=Chosen(name=BEST_OF_ALL))
+        return fingerprint(every.key, {name: resolved(one) for name, one in fusions.items()})
+
+    def _known_decay(self) -> tuple[float, ...] | None:
+        """The weight decay of this fusion, where the comparison of all found it; None where it has
+        to be found."""
+        if not (self.folder.folder / "fusions" / BEST).is_file():
+            return None
+        fusions = self._all_fusions()
+        if not self.folder.has("fusions", self._key_of_all(fusions)):
+            return None
+        best, name = (
+            self.folder.loaded("fusions", lambda at: read_json(at / BEST)),
+            self.fusion.name,
+        )
+        usual = name in fusions and resolved(fusions[name]) == dict(self.fusion.settings)
+        return (best["decay"],) if usual and best["name"] == name and "decay" in best else None
 
     def heads(self) -> list[dict[str, Any]]:
         """The leaderboard of the heads that this pool was chosen from; none for another fusion, and

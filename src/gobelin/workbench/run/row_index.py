@@ -21,7 +21,13 @@ from gobelin.core.arrow import floats
 from gobelin.core.files import write_json
 from gobelin.core.stages import RunFolder
 from gobelin.embedding import row_search, stored_rows
-from gobelin.embedding.index import AS_FITTED, Index, create, warn_of_lost_changes
+from gobelin.embedding.index import (
+    AS_FITTED,
+    MOST_PRODUCT_ROWS,
+    Index,
+    create,
+    warn_of_lost_changes,
+)
 from gobelin.embedding.index_rows import (
     FIELD_VECTORS,
     ID,
@@ -37,8 +43,8 @@ from gobelin.embedding.row_search import Part
 from gobelin.embedding.stored_rows import ChangedRows, Compared, StoredRows
 
 INDEX = "index"  # folder of the database; a saved run may lack it
-MOST_PRODUCT_ROWS = 500_000  # gigabytes of vectors; of more rows the database chooses some first
-CHOSEN = 5_000  # so many, by the mean vectors of the rows
+# Of more rows than MOST_PRODUCT_ROWS the database chooses so many first, by the rows' mean vectors.
+CHOSEN = 5_000
 
 
 @dataclass(frozen=True, eq=False)
