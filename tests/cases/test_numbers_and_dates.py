@@ -50,6 +50,17 @@ def column(values: Sequence[Any], name: str = "x") -> Column:
         (["10:30 PM", "1:00 am", "12:00 AM"], [22.5, 1, 0], "is read as 22.5 hours"),
         (["1 day, 2:30:00", "3:30:00", "0:45:00"], [26.5, 3.5, 0.75], "is read as 26.5 hours"),
         (["1.001", "2.500", "12.750"], [1.001, 2.5, 12.75], "its point is a decimal mark"),
+        # of a German file: every number from 1000 on has a point, none below it has
+        (
+            ["1.542 kg", "937 kg", "850 kg", "2.104 kg", "999 kg"],
+            [1542, 937, 850, 2104, 999],
+            "'1.542 kg' is read as 1542, the unit of all cells is 'kg'",
+        ),
+        (["1.542", "937", "850", "-1.104", "999"], [1542, 937, 850, -1104, 999], "is read as 1542"),
+        # nothing that goes on: a stand-in, four digits without a point, numbers among the others
+        (["1.542", "2.250", "999"], [1.542, 2.25, 999], "its point is a decimal mark"),
+        (["1.542", "1850", "950", "960", "970"], [1.542, 1850, 950, 960, 970], "a decimal mark"),
+        (["1.542", "2", "3", "4", "150.250"], [1.542, 2, 3, 4, 150.25], "its point is a decimal"),
         (["1,001", "2,500", "12,750"], [1001, 2500, 12750], "its comma parts thousands"),
         (["007", "010", "345", *map(str, range(400, 457))], [7, 10, 345], "schema.x=category"),
         ([str(10**17 + k) for k in range(N)], [1e17], "more digits than a number keeps"),

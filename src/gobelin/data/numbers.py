@@ -194,12 +194,18 @@ def _hours(clock: re.Match[str]) -> float | None:
 def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
     """The decimal mark of a column ('', ',' or '.,'), and the first value that is a number with
     either mark where no value decides; '' for none. Undecided, a comma parts thousands and a point
-    is a decimal mark.
+    is a decimal mark; unless the numbers go on where those with a point begin (`_go_on`).
     """
     commas = points = 0
     doubtful, thousands = "", False
+    pointed: list[float] = []  # numbers with either mark, read with the point as decimal mark
+    whole: set[float] = set()
     for value in values:
-        if not isinstance(value, str) or not ("," in value or "." in value):
+        if not isinstance(value, str):
+            continue
+        if not ("," in value or "." in value):
+            if (count := _readings(value.strip())[0]) is not None:
+                whole.add(count)
             continue
         point, comma = _readings(value.strip().replace("\u00a0", ""))
         if point is None or comma is None:
@@ -209,9 +215,26 @@ def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
         elif point != comma:
             doubtful = doubtful or value
             thousands |= "." in value
+            pointed += [point] if "." in value and point is not None else []
     if commas > points:
         return POINTED_COMMA if thousands else COMMA, ""
+    if not points and "." in doubtful and _go_on(whole, pointed):
+        return POINTED_COMMA, ""
     return "", "" if points else doubtful
+
+
+def _go_on(whole: set[float], pointed: Sequence[float]) -> bool:
+    """Whether 850, 937 and 999 go on as 1.075 and 1.542: with the point as decimal mark every whole
+    number, and there are three different ones, would be larger than every number with a point, and
+    yet none has four digits. So a point parts thousands.
+
+    whole: numbers without a mark. pointed: those with three digits behind a point."""
+    counts = {x for x in map(abs, whole) if x}
+    return (
+        len(counts) > 2
+        and all(x.is_integer() and x < 1000 for x in counts)
+        and min(counts) > max(map(abs, pointed))
+    )
 
 
 def numbers_of(values: Iterable[Any]) -> list[float | None]:

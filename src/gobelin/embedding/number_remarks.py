@@ -70,7 +70,7 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
             return f"{read}: its comma parts thousands. Where it is a decimal mark, write a point."
         if len(texts) > 2:
             return f"{read}: its point is a decimal mark. Where it parts thousands, leave it out."
-    odd = [v for v in texts if _plain(v) is None and writing.number(v)]
+    odd = [v for v in texts if (x := writing.number(v)) and _plain(v) != x]
     if odd:
         clock = is_clock(odd[0])
         read = f"{writing.number(odd[0]):.{6 if clock else 15}g}"

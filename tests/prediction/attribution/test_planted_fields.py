@@ -44,15 +44,14 @@ def fitted(x: Embeddings, label: np.ndarray, members: Sequence[Mapping[str, Any]
     return predictor.fit("pool", catalog.build("fusion", "pool", settings), training)
 
 
-def explained(model: Model, x: Embeddings) -> list[Attribution]:
-    """Sixty rows that the model has not seen."""
-    modality = catalog.build("explainers", "modality")
-    predictions, out = model.predict(x.rows(np.arange(TRAIN, N))), []
-    for k in range(N - TRAIN):
+def explained(model: Model, x: Embeddings, rows: Sequence[Embeddings] = ()) -> list[Attribution]:
+    """These rows, or sixty that the model has not seen."""
+    modality, out = catalog.build("explainers", "modality"), []
+    for row in rows or [x.rows([TRAIN + k]) for k in range(N - TRAIN)]:
         drawn = x.rows(np.arange(0, TRAIN, 20))
-        output = int(predictions.class_indices[k])
+        output = int(model.predict(row).class_indices[0])
         question = Question(
-            x.rows([TRAIN + k]),
+            row,
             {},
             x.fields,
             EMBEDDER,
@@ -85,6 +84,19 @@ def test_noise_gets_under_two_per_cent_and_the_field_that_tells_over_95(
     x, model = carried
     shares = np.mean([one.shares for one in explained(model, x)], 0)
     assert shares[1] > 0.95 and shares[0] < 0.02, shares
+
+
+def test_what_a_row_lacks_is_missing_in_every_answer(carried: tuple[Embeddings, Model]) -> None:
+    """The answer that the effects add up to is the one that the row gets, and without the fields
+    that it has, it has none. Oracle: the model's own answer."""
+    x, model = carried
+    row = x.rows([TRAIN]).only(("carrier",))
+    other = model.predict(x.rows(np.arange(0, TRAIN, 20)).only(("carrier",)))
+    [found] = explained(model, x, [row])
+    output = int(model.predict(row).class_indices[0])
+    assert found.parts == ("carrier",)
+    assert found.whole == pytest.approx(answers_of(model.predict(row))[0, output])
+    assert found.base == pytest.approx(answers_of(other)[:, output].mean())
 
 
 def test_a_pair_shows_as_an_interaction_and_not_as_effects_of_each_alone() -> None:

@@ -61,13 +61,13 @@ class FieldParts:
         """float64 [k, K]."""
         row, others = self.question.rows, self._others
         count = 1 if others is None else len(others)
-        shown = np.zeros((len(kept), len(row.fields)), bool)
+        shown = np.ones((len(kept), len(row.fields)), bool)  # what the row lacks stays missing
         for k, field in enumerate(self.names):
             shown[:, row.fields.index(field)] = kept[:, k] > 0.5
         shown = shown.repeat(count, 0)  # [k K, F]
         asked = row.rows(np.zeros(len(shown), np.int64))
         if others is None:
-            asked = replace(asked, present=shown)
+            asked = replace(asked, present=shown & asked.present)
         else:
             asked = _mixed(asked, others.rows(np.tile(np.arange(count), len(kept))), shown)
         return self.question.explained(asked).reshape(len(kept), count)
