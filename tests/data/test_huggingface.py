@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from gobelin.core.arrow_headers import unpacked_bytes
 from gobelin.core.errors import GobelinError
+from gobelin.data.budget import Reading, _process
 from gobelin.data.read import read
 
 FEATURES = {
@@ -96,6 +100,86 @@ def test_a_damaged_state_is_one_line(state: object, reason: str, tmp_path: Path)
     with pytest.raises(GobelinError, match=reason) as caught:
         read(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../x", "/x", 3, None])
+@pytest.mark.parametrize("what", ["split", "file"])
+def test_no_name_leads_out_of_the_folder(what: str, name: object, tmp_path: Path) -> None:
+    """`Path("..").name` is "..": a split of that name was the folder above."""
+    above = saved(tmp_path / "x", [rows(2)])
+    inside = above / "inside"
+    if what == "split":
+        inside.mkdir()
+        (inside / "dataset_dict.json").write_text(json.dumps({"splits": [name]}))
+    else:
+        saved(inside, [rows(2)])
+        (inside / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
+    with pytest.raises(GobelinError, match=f"is no name of a {what}"):
+        read(inside)
+
+
+@pytest.mark.parametrize("name", ["0.arrow", "indices.arrow", "state.json"])
+def test_a_pipe_in_the_folder_is_not_opened(name: str, tmp_path: Path) -> None:
+    """Opened, it would wait for ever for somebody who writes to it."""
+    folder = saved(tmp_path / "x", [rows(2)], [0])
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(GobelinError) as caught:
+        read(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("packing", ["lz4", "zstd"])
+@pytest.mark.parametrize("kind", ["numbers", "texts", "dictionary", "lists"])
+def test_packed_rows_are_counted_before_they_are_unpacked(
+    packing: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: what Arrow reserves for the rows, which is what their buffers promised."""
+    columns = {
+        "numbers": pa.array(np.zeros(400_000)),
+        "texts": pa.array(["x" * 90] * 40_000),
+        "dictionary": pa.array(["y" * 900 + str(k) for k in range(4_000)]).dictionary_encode(),
+        "lists": pa.array([[0.0] * 40] * 10_000),
+    }
+    table = pa.table({"x": columns[kind]})
+    folder = saved(tmp_path / "x", [table])
+    assert unpacked_bytes(pa.py_buffer((folder / "0.arrow").read_bytes())) == 0
+    options = pa.ipc.IpcWriteOptions(compression=packing)
+    with pa.ipc.new_stream(str(folder / "0.arrow"), table.schema, options=options) as writer:
+        writer.write_table(table)
+    packed = (folder / "0.arrow").read_bytes()
+    promised = unpacked_bytes(pa.py_buffer(packed))
+    assert len(packed) < 0.3 * promised and promised == pytest.approx(table.nbytes, rel=0.01)
+    monkeypatch.setattr(_process, "reading", Reading(table_mb=2))
+    before = pa.total_allocated_bytes()
+    with pytest.raises(GobelinError, match="reading.table_mb allows 2"):
+        read(folder)
+    assert pa.total_allocated_bytes() - before < promised / 2
+    names = {"splits": ["a"] * 3}
+    (folder / "dataset_dict.json").write_text(json.dumps(names))
+    folder.rename(tmp_path / "a")
+    (tmp_path / "a" / "dataset_dict.json").rename(tmp_path / "dataset_dict.json")
+    monkeypatch.setattr(_process, "reading", Reading(table_mb=-(-promised // 10**6)))
+    with pytest.raises(GobelinError, match="reading.table_mb allows"):
+        read(tmp_path)  # one of the splits alone is within
+
+
+def test_damaged_metadata_of_messages_are_one_line(tmp_path: Path) -> None:
+    """Each of 150 flipped bytes ends in rows or in one line."""
+    table = pa.table({"x": pa.array(np.zeros(4_000)), "y": ["ab"] * 4_000})
+    folder = saved(tmp_path / "x", [table])
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(str(folder / "0.arrow"), table.schema, options=options) as writer:
+        writer.write_table(table)
+    sound, random = (folder / "0.arrow").read_bytes(), np.random.default_rng(0)
+    for _ in range(150):
+        broken = bytearray(sound)
+        broken[int(random.integers(len(sound)))] ^= 1 << int(random.integers(8))
+        (folder / "0.arrow").write_bytes(broken)
+        try:
+            read(folder)
+        except GobelinError as error:
+            assert "\n" not in str(error)
 
 
 def test_the_library_itself_saves_such_folders(tmp_path: Path) -> None:

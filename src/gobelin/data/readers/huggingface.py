@@ -6,15 +6,18 @@ become one table with a column `split`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from gobelin.core.arrow_headers import unpacked_bytes
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
-from gobelin.data.budget import refuse_table
+from gobelin.core.special import special
+from gobelin.data.budget import refuse, refuse_table
 from gobelin.data.class_names import written_out
 
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
@@ -30,16 +33,17 @@ class Huggingface:
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
         if not (path / SPLITS).is_file():
-            return _split(path), path
+            return _split(path, _Unpacked(path)), path
         names = _value(read_json(path / SPLITS), "splits", list, path / SPLITS)
-        tables = []
+        tables, unpacked = [], _Unpacked(path)
         for name in names:
-            if not isinstance(name, str) or Path(name).name != name:
+            if not _is_name(name):
                 raise GobelinError(f"{path / SPLITS}: {name!r} is no name of a split. {REMEDY}")
-            table = _split(path / name)
+            table = _split(path / name, unpacked)
             taken = "split" in table.column_names
             column = pa.array([name] * table.num_rows, pa.string())
             tables.append(table if taken else table.append_column("split", column))
+            refuse(str(path), "rows", sum(t.num_rows for t in tables))
         if not tables:
             raise GobelinError(f"{path / SPLITS}: names no split. {REMEDY}")
         try:
@@ -52,14 +56,27 @@ class Huggingface:
             ) from error
 
 
-def _split(folder: Path) -> pa.Table:
+@dataclass
+class _Unpacked:
+    """Bytes that packed buffers of all files together say they are, unpacked."""
+
+    where: Path
+    bytes: int = 0
+
+    def afford(self, further: int) -> None:
+        """GobelinError where they are over the budget."""
+        self.bytes += further
+        refuse(str(self.where), "table_mb", self.bytes)
+
+
+def _split(folder: Path, unpacked: _Unpacked) -> pa.Table:
     """The rows of one split. Raises GobelinError."""
     if not (folder / STATE).is_file():
         raise GobelinError(f"{folder / STATE}: no such file. {REMEDY}")
     state = read_json(folder / STATE)
-    table = _files(folder, state, "_data_files")
+    table = _files(folder, state, "_data_files", unpacked)
     if state.get("_indices_data_files"):
-        chosen = _files(folder, state, "_indices_data_files").column(0)
+        chosen = _files(folder, state, "_indices_data_files", unpacked).column(0)
         try:
             table = table.take(chosen)
         except (pa.ArrowInvalid, IndexError) as error:
@@ -70,22 +87,36 @@ def _split(folder: Path) -> pa.Table:
     return written_out(table, str(folder))
 
 
-def _files(folder: Path, state: dict[str, Any], key: str) -> pa.Table:
-    """The rows in the Arrow files that a state names, memory-mapped."""
-    tables = []
+def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -> pa.Table:
+    """The rows in the Arrow files that a state names, memory-mapped. What packed ones say that
+    they are unpacked is compared with the budget first."""
+    tables, rows = [], 0
     for entry in _value(state, key, list, folder / STATE):
         name = entry.get("filename") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or Path(name).name != name:
+        if not _is_name(name):
             raise GobelinError(f"{folder / STATE}: {name!r} is no name of a file. {REMEDY}")
+        if kind := special(folder / name):
+            raise GobelinError(f"{folder / name}: is {kind}, not a file. {REMEDY}")
         try:
-            with pa.memory_map(str(folder / name)) as file, pa.ipc.open_stream(file) as reader:
-                tables.append(reader.read_all())
-        except (pa.ArrowException, OSError) as error:
+            with pa.memory_map(str(folder / name)) as file:
+                unpacked.afford(unpacked_bytes(file.read_buffer()))
+                file.seek(0)
+                with pa.ipc.open_stream(file) as reader:
+                    tables.append(reader.read_all())
+                tables[-1].validate(full=True)  # Arrow follows offsets wherever they lead
+        except (pa.ArrowException, OSError, ValueError) as error:
             reason = (str(error).splitlines() or ["empty"])[0][:80]
             raise GobelinError(f"{folder / name}: can't be read ({reason}). {REMEDY}") from error
+        rows += tables[-1].num_rows
+        refuse(str(folder), "rows", rows)
     if not tables:
         raise GobelinError(f"{folder / STATE}: names no file of rows. {REMEDY}")
     return pa.concat_tables(tables)
+
+
+def _is_name(name: object) -> bool:
+    """Whether this is the name of a file or folder that lies in the folder itself."""
+    return isinstance(name, str) and Path(name).name == name and name not in ("", "..")
 
 
 def _value(values: Any, key: str, kind: type, where: Path) -> Any:  # noqa: ANN401
