@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from gobelin.core.config import Once, setting, settings_class
 from gobelin.evidence.comparison import RESAMPLES_OF_A_METHOD
@@ -87,6 +87,8 @@ class Augment:
     tune: bool = setting(
         default=False, description="Whether each arm trains the encoders of tune.fields anew."
     )
+
+    later: ClassVar[tuple[str, ...]] = ("rival_settings",)  # `core.later`
 
     @property
     def changed_rivals(self) -> str:

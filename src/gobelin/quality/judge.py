@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.config import Once, resolved, setting, settings_class
+from gobelin.core.config import Once, setting, settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import fft
 from gobelin.core.progress import counted
@@ -57,13 +57,7 @@ class Judge:
         default_factory=dict, description="That image encoder's own settings."
     )
 
-    def in_keys(self) -> dict[str, Any]:
-        """The settings as keys of stages hold them. One that earlier versions did not have is left
-        out where it has its default, so that their keys stay as they were."""
-        values = resolved(self)
-        if not self.references:
-            del values["references"]
-        return values
+    later: ClassVar[tuple[str, ...]] = ("references",)  # `core.later`
 
 
 def image_encoder(name: str, settings: Mapping[str, Any], kind: str = "image") -> Encoder:

@@ -12,6 +12,7 @@ from gobelin.augmentation.settings import Augment
 from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.files import fingerprint
+from gobelin.core.later import in_key
 from gobelin.evidence.findings import Finding
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator, Trained
@@ -125,8 +126,6 @@ def study_key(run: Run, trained: list[str]) -> str:
     s = run.settings
     tuned = [s.tune] if s.augment.tune else []
     decided: Augment = replace(s.augment, minutes=None, steps={})
-    groups = [resolved(group) for group in (decided, s.predict, s.fusion, *tuned)]
-    groups.insert(1, s.judge.in_keys())
-    if not decided.rival_settings:
-        del groups[0]["rival_settings"]
+    others = (resolved(group) for group in (s.predict, s.fusion, *tuned))
+    groups = [in_key(decided), in_key(s.judge), *others]
     return fingerprint(run.predictor.model.fingerprint(), trained, *groups)

@@ -15,6 +15,7 @@ import numpy as np
 
 from gobelin.augmentation import screening
 from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.later import in_key
 from gobelin.evidence.findings import Finding
 from gobelin.privacy.audits import Result
 from gobelin.quality import images as image_quality
@@ -123,7 +124,7 @@ class Screening:
         key = fingerprint(
             run.checked.key,
             run.predictor.fingerprint,
-            settings.in_keys(),
+            in_key(settings),
             images.pixels,
             ids,
         )
