@@ -26,7 +26,14 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
-from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, LINEAR, Fitted, Inputs, Member
+from gobelin.prediction.heads.members import (
+    LEAVES_OF_GROUPS,
+    LINEAR,
+    Fitted,
+    Inputs,
+    Member,
+    Smooth,
+)
 from gobelin.prediction.heads.neural import (
     NeuralPredictor,
     Projection,
@@ -201,8 +208,8 @@ class PoolPredictor:
 
     @property
     def has_gradient(self) -> bool:
-        """Whether all heads are linear."""
-        return all(isinstance(one.head, Linear | NeuralPredictor) for one in self.fitted)
+        """Whether no head is of trees or of ordered classes."""
+        return all(isinstance(one.head, Smooth | NeuralPredictor) for one in self.fitted)
 
     def scores_of(self, row: Embeddings, field: str, features: torch.Tensor) -> torch.Tensor:
         """As `Differentiable.scores_of`."""

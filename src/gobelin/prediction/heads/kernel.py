@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gobelin.core.lazy import torch
 from gobelin.core.machine import numpy_generator
 from gobelin.prediction.heads.linear import Linear
 
@@ -32,6 +33,13 @@ class Kernel:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """float64 [n, V], of x [n, K]."""
         return features(x, self.directions, self.phases) @ self.weight + self.bias
+
+    def scores_of(self, x: torch.Tensor) -> torch.Tensor:
+        """The same, differentiable in x."""
+        directions, phases = (torch.from_numpy(a).double() for a in (self.directions, self.phases))
+        waves = (x @ directions + phases).cos() * (2 / len(phases)) ** 0.5
+        weight, bias = torch.from_numpy(self.weight), torch.from_numpy(self.bias)
+        return torch.cat([waves, x], 1) @ weight + bias
 
 
 def features(x: np.ndarray, directions: np.ndarray, phases: np.ndarray) -> np.ndarray:

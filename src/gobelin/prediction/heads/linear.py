@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gobelin.core.lazy import optimize, special
+from gobelin.core.lazy import optimize, special, torch
 
 MOST_ITERATIONS = 500  # of the solver
 WIDER = 1.5  # times as many columns as rows: then the rows' own directions are fewer
@@ -28,6 +28,10 @@ class Linear:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """float64 [n, V], of x [n, K]."""
         return x @ self.weight + self.bias
+
+    def scores_of(self, x: torch.Tensor) -> torch.Tensor:
+        """The same, differentiable in x."""
+        return x @ torch.from_numpy(self.weight) + torch.from_numpy(self.bias)
 
 
 def logistic(

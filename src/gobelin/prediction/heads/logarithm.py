@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gobelin.core.lazy import torch
 from gobelin.prediction.heads.linear import ridge
 
 SMALLEST = 1e-3  # of the median: values below it count as this
@@ -32,6 +33,11 @@ class Logarithm:
     def scores(self, x: np.ndarray) -> np.ndarray:
         """float64 [n, 1], of x [n, K]."""
         return np.exp(np.minimum(x @ self.weight + self.bias, self.most)) * self.factor + self.zero
+
+    def scores_of(self, x: torch.Tensor) -> torch.Tensor:
+        """The same, differentiable in x."""
+        weight, bias, factor, most, zero = map(torch.from_numpy, vars(self).values())
+        return torch.minimum(x @ weight + bias, most).exp() * factor + zero
 
 
 def suits(values: np.ndarray) -> bool:

@@ -105,7 +105,7 @@ class Inputs:
         have nan. known: components of these rows that other heads were given before; those of this
         head are added."""
         known, parts = {} if known is None else known, []
-        some = rows.present.any(0)  # bool [F]: of a field that no row has, nothing is computed
+        some = np.asarray(rows.present.any(0))  # bool [F]: of a field that no row has, nothing is computed
 
         def components(name: str, k: int, projection: Projection, x: np.ndarray) -> np.ndarray:
             if name not in known:
@@ -161,7 +161,8 @@ def reads(member: Member, field: str) -> bool:
     return not member.fields or field in member.fields
 
 
-LinearHead = Linear | Ordered | Logarithm | Kernel  # one of `LINEAR`
+Smooth = Linear | Logarithm | Kernel  # with `scores_of`
+LinearHead = Smooth | Ordered  # one of `LINEAR`
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,21 +189,18 @@ class Fitted:
         self, inputs: Inputs, row: Embeddings, field: str, features: torch.Tensor
     ) -> torch.Tensor:
         """float64 [n, C] or [n, 1]: `answers` of one row with other features of a field, float [n,
-        D_f], differentiable in them. Of linear heads alone."""
+        D_f], differentiable in them. Of heads that are `Smooth` or networks."""
         if isinstance(self.head, NeuralPredictor):
             read = row.keep([f for f in inputs.fields if reads(self.member, f)])
             scores = self.head.scores_of(read, field, features)
         else:
-            assert isinstance(self.head, Linear)
-            # of a linear head the change of the scores is that of one block of its inputs
-            fixed = torch.from_numpy(self.head.scores(inputs.of(self.member, row)))
-            scores = fixed.expand(len(features), -1)
+            assert isinstance(self.head, Smooth)
+            x = torch.from_numpy(inputs.of(self.member, row)).repeat(len(features), 1)
             if reads(self.member, field):
-                block = torch.from_numpy(self.head.weight[inputs.place(self.member, field)])
-                own = torch.from_numpy(row.features[field].astype(np.float64))
-                projection = inputs.projections[field]
-                moved = projection.of(features.double()) - projection.of(own)
-                scores = scores + moved @ block
+                x[:, inputs.place(self.member, field)] = inputs.projections[field].of(
+                    features.double()
+                )
+            scores = self.head.scores_of(x)
         if self.several:
             return scores.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
         if scores.shape[1] == 1:
