@@ -82,6 +82,7 @@ HEADS = {
     "hidden layer": ("concat", {"steps": 60, "hidden": 8}),
     "gated": ("gated", {"steps": 60}),
     "pool": ("pool", {"members": [{"head": "linear"}, {"head": "dropout", "share": 0.5}]}),
+    "curved": ("pool", {"members": [{"head": "kernel"}, {"head": "near", "share": 0.5}]}),
 }
 KINDS = {"class": ("blue", "red"), "ordinal": ("blue", "red", "none"), "number": ()}
 
@@ -137,11 +138,20 @@ def asked(coloured: SimpleNamespace, fitted: predictor.Model, k: int) -> Questio
     )
 
 
-@pytest.mark.parametrize("kind", ["ordinal", "number"])
+OTHERS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "ordered classes": ("ordinal", "concat", {"steps": 30}),
+    "a number": ("number", "concat", {"steps": 30}),
+    "a number, its logarithm": ("number", "pool", {"members": [{"head": "logarithm"}]}),
+    "a number, curved": ("number", "pool", {"members": [{"head": "kernel"}]}),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
 def test_other_targets_have_the_answers_of_the_predictor(
-    kind: str, coloured: SimpleNamespace
+    name: str, coloured: SimpleNamespace
 ) -> None:
-    fitted = model(coloured, "concat", {"steps": 30}, kind)
+    kind, fusion, settings = OTHERS[name]
+    fitted = model(coloured, fusion, settings, kind)
     row = coloured.rows.rows([4])
     own = fitted.answers_of(row, "photo", torch.from_numpy(row.features["photo"]))
     assert own.numpy() == pytest.approx(answers_of(fitted.predict(row)), abs=1e-4)
