@@ -54,7 +54,7 @@ class Head:
         default="/usr/share/doc/invesalius-examples/examples",
         description="Folder of the project file Cranium.inv3.",
     )
-    size: int = setting(default=64, ge=16, le=256, description="Side of the images in pixels.")
+    size: int = setting(default=48, ge=16, le=256, description="Side of the images in pixels.")
 
     target: ClassVar[str] = "height"
     credit: ClassVar[str] = (
