@@ -88,5 +88,5 @@ class Image:
         return {}
 
 
-def _opening(opening: AnyOpening) -> Opening:
+def _opening(opening: AnyOpening | None) -> Opening:
     return opening if isinstance(opening, Opening) else Opening()
