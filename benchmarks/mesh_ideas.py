@@ -42,6 +42,7 @@ from gobelin.embedding.recall import ranks
 from gobelin.evidence import intervals
 
 VIEWS, DRAWN, ICON = 8, 256, 128
+PARTS = ("choose", "confirm")
 CHOOSING, CONFIRMING = (0, 1), (2, 3, 4)  # folds
 ALIGN = Align(steps=0)
 CLOSED_FORM_RUNTIME = Runtime(threads=1, device="cpu", precision="float32")
@@ -89,21 +90,24 @@ CONTENDERS: dict[str, Contender] = {
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", type=Path, help="Folder of data and features, used again.")
-    parser.add_argument("--part", choices=("choose", "confirm"), default="choose")
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         pieces = pieces_of((given.keep or Path(temporary)).resolve())
-    if given.part == "choose":
-        for name in given.only:
-            places, rows = ranks_of(pieces, name, CHOOSING)
-            line = {"part": "choose", "contender": name, **scores(places, rows, pieces)}
-            record.append("mesh_ideas", line)
-        return
+    for name in given.only if "choose" in given.part else ():
+        places, rows = ranks_of(pieces, name, CHOOSING)
+        line = {"part": "choose", "contender": name, **scores(places, rows, pieces)}
+        record.append("mesh_ideas", line)
+    if "confirm" in given.part:
+        confirm_best(pieces)
+
+
+def confirm_best(pieces: Pieces) -> None:
+    """The mesh and the icon that were best on the choosing folds."""
     lines = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-    mean = {
-        line["contender"]: line["recall@5, mean of both"] for line in lines if "mean" in str(line)
-    }
+    chosen = [line for line in lines if line["part"] == "choose"]
+    mean = {line["contender"]: line["recall@5, mean of both"] for line in chosen}
     best = max((n for n in mean if n.startswith("views")), key=lambda n: mean[n])
     rival = max((n for n in mean if n.startswith("icon")), key=lambda n: mean[n])
     confirm(pieces, best, rival)

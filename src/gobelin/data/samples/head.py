@@ -62,6 +62,8 @@ class Head:
         " Renato Archer, GPL-2"
     )
 
+    unstudied: ClassVar[str] = "the test slices are six slabs of one head, 30 are the least"
+
     def settings(self) -> Mapping[str, Any]:
         low, high = (hu - AIR for hu in SOFT_TISSUE)
         return {
