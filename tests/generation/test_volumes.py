@@ -9,12 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from processor import RUNTIME
+from solids import box
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
+from gobelin.data.images import Opening
 from gobelin.data.media import medium
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.volume import VolumeOpening
@@ -133,7 +136,7 @@ def test_the_generated_field_has_a_medium_and_the_generator_makes_it() -> None:
     refuse_medium("flow", schema)
     with pytest.raises(GobelinError, match="gan makes images, the column 'c1' holds volumes") as e:
         refuse_medium("gan", schema)
-    assert "Use flow or translate or vaegan" in str(e.value)
+    assert "Use flow or imported or translate or vaegan" in str(e.value)
     with pytest.raises(GobelinError, match="'c0' holds images, the columns to make hold others"):
         image_field(schema_of("image", "volume"), "c0")
 
@@ -177,9 +180,31 @@ def test_volumes_are_written_with_their_provenance(tmp_path: Path) -> None:
 
 def test_a_source_file_of_a_volume(tmp_path: Path) -> None:
     np.save(tmp_path / "v.npy", np.full((8, 8, 8), 7, np.uint8))
-    array, sides = source_image(tmp_path / "v.npy", (4, 4, 4, 1))
+    array, sides = source_image(tmp_path / "v.npy", (4, 4, 4, 1), "volume")
     assert (array == 7).all() and array.shape == (4, 4, 4, 1) and sides == (8, 8, 8)
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY")
     for name, problem in (("gone.npy", "no such file"), ("bad.npy", "is no .npy file")):
         with pytest.raises(GobelinError, match=problem):
-            source_image(tmp_path / name, (4, 4, 4, 1))
+            source_image(tmp_path / name, (4, 4, 4, 1), "volume")
+
+
+def test_a_source_is_seen_through_the_window_of_its_column(tmp_path: Path) -> None:
+    """Of HU -900 to 100, 0 lies at nine tenths; alone, the file would set a range of its own."""
+    np.save(tmp_path / "hu.npy", np.full((8, 8, 8), 0, np.int16))
+    window = VolumeOpening(low=-900, high=100)
+    array, _ = source_image(tmp_path / "hu.npy", (4, 4, 4, 1), "volume", window)
+    assert (np.abs(array.astype(int) - 0.9 * 255) <= 1).all()
+    Image.fromarray(np.full((8, 8), 900, np.uint16)).save(tmp_path / "hu.png")
+    array, _ = source_image(tmp_path / "hu.png", (4, 4, 1), "image", Opening(low=0, high=1000))
+    assert (np.abs(array.astype(int) - 0.9 * 255) <= 1).all()
+
+
+def test_a_source_file_of_a_mesh(tmp_path: Path) -> None:
+    cube = box((1, 1, 1))
+    lines = [f"v {x} {y} {z}" for x, y, z in cube.vertices]
+    lines += [f"f {a} {b} {c}" for a, b, c in cube.faces + 1]
+    (tmp_path / "a.obj").write_text("\n".join(lines))
+    array, _ = source_image(tmp_path / "a.obj", (8, 8, 8, 1), "mesh")
+    assert (array[2:-2, 2:-2, 2:-2] == 255).all()
+    with pytest.raises(GobelinError, match="Give the path of a volume"):
+        source_image(tmp_path / "a.obj", (8, 8, 8, 1), "volume")

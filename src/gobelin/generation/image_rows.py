@@ -16,7 +16,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.images import Opening, fitted, open_image
-from gobelin.data.media import Medium, kinds, medium
+from gobelin.data.media import AnyOpening, Medium, kinds, medium
 from gobelin.embedding.alignment.align import Shared
 from gobelin.generation.conditions import captions, condition
 from gobelin.generation.generators import ImageRows
@@ -152,15 +152,17 @@ def _stacked(arrays: list[np.ndarray], column: str, of_kind: Medium) -> np.ndarr
     return np.stack(arrays)
 
 
-def source_image(path: Path, size: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+def source_image(
+    path: Path, size: tuple[int, ...], kind: str = "image", opening: AnyOpening | None = None
+) -> tuple[np.ndarray, tuple[int, ...]]:
     """The file as an array of this size, padded and resized as the training rows were, and the
-    sides of the file: width and height of an image. Raises a GobelinError where it is no image, or
-    no volume for a size of four numbers."""
-    kind, what = ("volume", "a volume") if len(size) == 4 else ("image", "an image")
+    sides of the file: width and height of an image. kind: of its column. opening: how the rows of
+    that column were opened. Raises a GobelinError where it is no file of this kind."""
+    what = f"{'an' if kind == 'image' else 'a'} {kind}"
     if not path.is_file():
         raise GobelinError(f"--source {path}: no such file. Give the path of {what}.")
     try:
-        return medium(kind).source(file_bytes(path), size)
+        return medium(kind).source(file_bytes(path), size, opening, path.name)
     except BadCell as error:
         raise GobelinError(f"--source {path}: {error}. Give the path of {what}.") from error
 

@@ -65,7 +65,10 @@ def run(
             "generate: from classes, texts, images, a table row, nothing",
             lambda: bench.showcase(source.queries()),
         )
-        step("augment: do generated images help?", bench.augment)
+        if unstudied := getattr(source, "unstudied", ""):
+            say(f"         no study of whether they help: {unstudied}")
+        else:
+            step("augment: do generated images help?", bench.augment)
         step("audit: are generated images copies, and can anybody be found?", bench.audit)
         step("generate --sign, verify: where images come from", lambda: _signed(bench, say))
     if not generates:

@@ -49,9 +49,16 @@ class Medium(Protocol):
         """uint8 [k, *shape]: the k files of a cell. Raises BadCell."""
         ...
 
-    def source(self, data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    def source(
+        self,
+        data: bytes,
+        shape: tuple[int, ...],
+        opening: AnyOpening | None = None,
+        name: str = "",
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
         """The bytes of a file as uint8 of this shape, padded and resized as training rows are, and
-        the sides of the file. Raises BadCell."""
+        the sides of the file. opening: that of the rows of its column. name: of the file. Raises
+        BadCell."""
         ...
 
     def cell(

@@ -42,9 +42,15 @@ class Image:
     def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
         return decode_images(cell, root, _opening(opening), size)[0]
 
-    def source(self, data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    def source(
+        self,
+        data: bytes,
+        shape: tuple[int, ...],
+        opening: AnyOpening | None = None,
+        name: str = "",
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
         """The sides of the file are its width and height."""
-        image = open_image(data, Path(), Opening())[0]
+        image = open_image(data, Path(), _opening(opening))[0]
         height, width, channels = shape
         return fitted(image, (height, width, channels)), image.size
 
@@ -82,5 +88,5 @@ class Image:
         return {}
 
 
-def _opening(opening: AnyOpening) -> Opening:
+def _opening(opening: AnyOpening | None) -> Opening:
     return opening if isinstance(opening, Opening) else Opening()

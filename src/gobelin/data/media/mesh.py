@@ -49,10 +49,16 @@ class Mesh:
     def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
         return np.stack([self.opened(v, root, opening, size) for v in items(cell)])
 
-    def source(self, data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    def source(
+        self,
+        data: bytes,
+        shape: tuple[int, ...],
+        opening: AnyOpening | None = None,
+        name: str = "",
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
         """The sides of the file are those of the grid: a mesh has none of its own."""
         side = max(shape[:3])
-        return _fitted(data, side), (side, side, side)
+        return _fitted(data, side, name), (side, side, side)
 
     def cell(
         self,

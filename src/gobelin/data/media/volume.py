@@ -47,11 +47,18 @@ class Volume:
     def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
         return np.stack([self.opened(v, root, opening, size) for v in volume_values(cell)])
 
-    def source(self, data: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    def source(
+        self,
+        data: bytes,
+        shape: tuple[int, ...],
+        opening: AnyOpening | None = None,
+        name: str = "",
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
         """The sides of the file are its depth, height and width. The channels must be those of the
         shape."""
-        volume = open_volume(data, Path(), VolumeOpening())[0]
-        array = fitted_volume(volume, max(shape[:3]), VolumeOpening())
+        chosen = opening if isinstance(opening, VolumeOpening) else VolumeOpening()
+        volume = open_volume(data, Path(), chosen)[0]
+        array = fitted_volume(volume, max(shape[:3]), chosen)
         if array.shape != shape:
             raise BadCell(f"has {array.shape[3]} channels; {shape[3]} were expected")
         return array, volume.values.shape[:3]

@@ -54,13 +54,15 @@ class Head:
         default="/usr/share/doc/invesalius-examples/examples",
         description="Folder of the project file Cranium.inv3.",
     )
-    size: int = setting(default=64, ge=16, le=256, description="Side of the images in pixels.")
+    size: int = setting(default=48, ge=16, le=256, description="Side of the images in pixels.")
 
     target: ClassVar[str] = "height"
     credit: ClassVar[str] = (
         "One head, not for diagnosis. CT: InVesalius examples, Centro de Tecnologia da Informação"
         " Renato Archer, GPL-2"
     )
+
+    unstudied: ClassVar[str] = "the test slices are six slabs of one head, 30 are the least"
 
     def settings(self) -> Mapping[str, Any]:
         low, high = (hu - AIR for hu in SOFT_TISSUE)

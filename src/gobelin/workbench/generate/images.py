@@ -223,11 +223,20 @@ def condition_of(
     target = None if label is None else label_index(model, label)
     source, mask = None, None
     if start.source is not None:
-        source, whole = source_image(start.source, size)
+        source, whole = opened_source(run, start.source, size)
         mask = None if start.mask is None else mask_image(start.mask, size, whole)
     return from_query(
         vectors, target, space.empty(), model.kind, n, text=prompt, source=source, mask=mask
     )
+
+
+def opened_source(
+    run: Run, path: Path, size: tuple[int, ...]
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """As `source_image`, opened as the rows of its column were."""
+    column = run.settings.generator.source or run.generator.column
+    opening = run.space.features.embedder.openings([column]).get(column)
+    return source_image(path, size, run.generator.medium.kind, opening)
 
 
 def split_prompt(run: Run, query: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:
