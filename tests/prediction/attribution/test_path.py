@@ -83,7 +83,12 @@ HEADS = {
     "gated": ("gated", {"steps": 60}),
     "pool": ("pool", {"members": [{"head": "linear"}, {"head": "dropout", "share": 0.5}]}),
 }
-KINDS = {"class": ("blue", "red"), "ordinal": ("blue", "red", "none"), "number": ()}
+KINDS = {
+    "class": ("blue", "red"),
+    "ordinal": ("blue", "red", "none"),
+    "labels": ("red", "odd"),
+    "number": (),
+}
 
 
 def model(
@@ -93,6 +98,8 @@ def model(
     values = coloured.label.astype(np.float64) if kind == "number" else coloured.label.copy()
     if kind == "ordinal":
         values[::9] = 2
+    if kind == "labels":
+        values = np.stack([coloured.label, np.arange(n) % 2], 1)
     target = Target("colour", kind, values, classes, np.ones(len(classes), bool))  # type: ignore[arg-type]
     chosen = Predict(folds=2, decays=(1e-3,))
     ids, weights = list(coloured.rows.ids), np.ones(n, np.float32)
@@ -137,11 +144,12 @@ def asked(coloured: SimpleNamespace, fitted: predictor.Model, k: int) -> Questio
     )
 
 
-@pytest.mark.parametrize("kind", ["ordinal", "number"])
+@pytest.mark.parametrize("name", ["concat", "pool"])
+@pytest.mark.parametrize("kind", ["ordinal", "labels", "number"])
 def test_other_targets_have_the_answers_of_the_predictor(
-    kind: str, coloured: SimpleNamespace
+    kind: str, name: str, coloured: SimpleNamespace
 ) -> None:
-    fitted = model(coloured, "concat", {"steps": 30}, kind)
+    fitted = model(coloured, name, {"steps": 30} if name == "concat" else {}, kind)
     row = coloured.rows.rows([4])
     own = fitted.answers_of(row, "photo", torch.from_numpy(row.features["photo"]))
     assert own.numpy() == pytest.approx(answers_of(fitted.predict(row)), abs=1e-4)
