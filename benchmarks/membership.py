@@ -1,12 +1,14 @@
 """Does the membership audit raise few false alarms, and does it see a generator that memorised?
 
-python benchmarks/membership.py [--part calibration|planted|trained] [--only CELL]
+python benchmarks/membership.py [--part calibration|planted|references|trained] [--only CELL]
 
 Calibration: 400 studies a cell in which nobody leaks: training rows, held-out rows and generated
 images are drawn from one population, as single rows, as groups of unequal sizes, and with rows that
 repeat. At most 5 % may be called distinguishable: 29 of 400, with the binomial bound.
 Planted: the same with a share of the generated images in the place of which stand noisy training
 rows.
+References: the first of these with planted losses, of a generator and of 1, 2 or 16 references
+that learned half of the rows each; rows differ much more in difficulty than by what is memorised.
 Trained: a small `flow`, trained with the same steps on 64, 400 and 2,000 images of Fashion-MNIST;
 1,000 others are held out, and as many images are generated as were trained on (300 at least). The
 feature space is that of an encoder that needs no weights."""
@@ -36,9 +38,11 @@ from gobelin.evidence.intervals import exact
 from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.privacy.audits import AuditInput, References, Result
 from gobelin.privacy.planted_copies import CHANGES
+from gobelin.privacy.reference_attack import FOR_LIRA
 from gobelin.quality import images as quality
 
 STUDIES, LEAKY_STUDIES = 400, 100
+REFERENCE_STUDIES, REFERENCES = 100, (1, 2, 16)
 SIZE, EXCHANGES = 16, 1000
 TRAIN, HOLDOUT, MADE = 150, 120, 150
 CELLS = ("single rows", "unequal groups", "repeated rows")
@@ -49,12 +53,14 @@ ENCODER = ("convolution", {"filters": 16})
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--part", choices=("calibration", "planted", "trained"), help="only this")
+    names = ("calibration", "planted", "references", "trained")
+    parser.add_argument("--part", choices=names, help="only this")
     parser.add_argument("--only", help="this cell, share or count of images alone")
     chosen = parser.parse_args()
     parts: Mapping[str, tuple[Any, Any]] = {
         "calibration": (calibration, CELLS),
         "planted": (planted, SHARES),
+        "references": (compared, REFERENCES),
         "trained": (trained, LEARNED),
     }
     RUNTIME.apply()
@@ -153,13 +159,17 @@ def of(result: Result, name: str, **scope: str) -> Finding:
 def repeated(seeds: range, cell: str, leaked: float) -> dict[str, Any]:
     """Counts over studies."""
     results = [audited(study(seed, cell, leaked)) for seed in seeds]
+    return {"cell": f"{cell}, {100 * leaked:g} % leaked", **counted(results, "distance")}
+
+
+def counted(results: list[Result], attack: str) -> dict[str, Any]:
+    """What studies say, and what one attack finds in them."""
     words = [result.findings[0].verdict for result in results]
-    areas = [of(result, "membership_auc", attack="distance") for result in results]
-    bounds = [of(result, "epsilon_at_least", attack="distance").value or 0.0 for result in results]
+    areas = [of(result, "membership_auc", attack=attack) for result in results]
+    bounds = [of(result, "epsilon_at_least", attack=attack).value or 0.0 for result in results]
     alarms = sum(word.startswith("distinguishable") for word in words)
     share = exact(alarms, len(results))
     return {
-        "cell": f"{cell}, {100 * leaked:g} % leaked",
         "studies": len(results),
         "distinguishable": alarms,
         "share": [round(v, 4) for v in (share.value, share.low, share.high)],
@@ -174,6 +184,21 @@ def calibration(cell: str) -> None:
     begun = time.process_time()
     row = repeated(range(STUDIES), cell, 0.0)
     record.append("membership", {**row, "cpu_seconds": round(time.process_time() - begun, 1)})
+
+
+def compared(count: int) -> None:
+    """Two lines: with so many references, where the generator knows nobody better, and where it
+    knows its rows better by as much as the references know theirs."""
+    begun, name = time.process_time(), "LiRA" if count >= FOR_LIRA else "RMIA"
+    for memorised, studies in ((0.0, REFERENCE_STUDIES), (2.0, REFERENCE_STUDIES // 5)):
+        seeds = range(3000, 3000 + studies)
+        results = [
+            audited(leaky_losses(study(seed, "single rows"), count, memorised)) for seed in seeds
+        ]
+        told = "rows memorised" if memorised else "nothing leaks"
+        references = f"{count} reference{'s' if count > 1 else ''}"
+        row = {"cell": f"{name}, {references}: {told}", **counted(results, name)}
+        record.append("membership", {**row, "cpu_seconds": round(time.process_time() - begun, 1)})
 
 
 def planted(share: float) -> None:

@@ -40,6 +40,7 @@ from gobelin.interfaces.row_commands import (
     search_command,
 )
 from gobelin.interfaces.run_commands import (
+    audit_command,
     demo_command,
     leaderboard_command,
     list_command,
@@ -364,17 +365,6 @@ def augment_command(
     print_next(as_json, "report", run)
 
 
-@cli.command("audit")
-@run_argument
-@all_option
-@json_option
-def audit_command(run: Path, whole: bool, as_json: bool) -> None:
-    """Test whether generated images copy training images, and tell who was trained on."""
-    bench = open_workbench(run)
-    print_brief(bench.audit(), "audit", as_json, whole)
-    print_conclusions(bench, as_json)
-
-
 for command in (
     search_command,
     index_command,
@@ -383,6 +373,7 @@ for command in (
     curate_command,
     leaderboard_command,
     list_command,
+    audit_command,
     report_command,
     settings_command,
     show_command,

@@ -1,4 +1,5 @@
-"""Commands about components, settings and whole runs: list, settings, show, report, save, demo."""
+"""Commands about components, settings and whole runs: list, settings, show, audit, report, save,
+demo."""
 
 from __future__ import annotations
 
@@ -9,10 +10,17 @@ import click
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.interfaces.options import json_option, open_workbench, run_argument
+from gobelin.interfaces.brief import all_option, print_brief
+from gobelin.interfaces.options import (
+    json_option,
+    open_workbench,
+    run_argument,
+    settings_of_groups,
+)
 from gobelin.interfaces.stopping import loading
 from gobelin.interfaces.terminal import (
     out,
+    print_conclusions,
     print_findings,
     progress,
     say,
@@ -20,6 +28,24 @@ from gobelin.interfaces.terminal import (
     say_json,
     say_table,
 )
+
+
+@click.command("audit")
+@run_argument
+@all_option
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="A.B=C",
+    help="Any setting of judge.*, such as judge.references=2 (see the docs: it trains generators).",
+)
+@json_option
+def audit_command(run: Path, whole: bool, sets: tuple[str, ...], as_json: bool) -> None:
+    """Test whether generated images copy training images, and tell who was trained on."""
+    bench = open_workbench(run, settings_of_groups(sets, "audit", ("judge",)))
+    print_brief(bench.audit(), "audit", as_json, whole)
+    print_conclusions(bench, as_json)
 
 
 @click.command("list")

@@ -311,7 +311,8 @@ class Model:
         if self.kind == "number":
             return scores
         if self.kind == "labels":
-            return scores * known.slope[count] + known.shift[count]
+            slope, shift = (torch.tensor(x[count]) for x in (known.slope, known.shift))
+            return scores * slope + shift
         mix = torch.tensor(known.mix or [0.0] * scores.shape[1], dtype=torch.float64)
         logs = ((scores + mix) / known.temperature[count]).log_softmax(1)
         return logs - torch.log(-torch.expm1(logs))

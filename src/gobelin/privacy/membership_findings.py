@@ -85,7 +85,7 @@ def verdict(
     elif not sure and FROM_IMAGES in blind and controls[FROM_IMAGES].few:
         note += "; generate more images: so few can show few rows"
     if not sure and blind and len(controls) > 1:
-        note += f"; the over-fitted control is not caught by {' and '.join(blind)}"
+        note += f"; the over-fitted control is not caught by {', '.join(blind)}"
     found = _found("membership", shares[name], RATES[0], {}, note, attacks[name].held)
     return replace(found, verdict=word, sure=sure, rows=rows)
 

@@ -84,7 +84,12 @@ HEADS = {
     "pool": ("pool", {"members": [{"head": "linear"}, {"head": "dropout", "share": 0.5}]}),
     "curved": ("pool", {"members": [{"head": "kernel"}, {"head": "near", "share": 0.5}]}),
 }
-KINDS = {"class": ("blue", "red"), "ordinal": ("blue", "red", "none"), "number": ()}
+KINDS = {
+    "class": ("blue", "red"),
+    "ordinal": ("blue", "red", "none"),
+    "labels": ("red", "odd"),
+    "number": (),
+}
 
 
 def model(
@@ -94,6 +99,8 @@ def model(
     values = coloured.label.astype(np.float64) if kind == "number" else coloured.label.copy()
     if kind == "ordinal":
         values[::9] = 2
+    if kind == "labels":
+        values = np.stack([coloured.label, np.arange(n) % 2], 1)
     target = Target("colour", kind, values, classes, np.ones(len(classes), bool))  # type: ignore[arg-type]
     chosen = Predict(folds=2, decays=(1e-3,))
     ids, weights = list(coloured.rows.ids), np.ones(n, np.float32)
@@ -140,7 +147,10 @@ def asked(coloured: SimpleNamespace, fitted: predictor.Model, k: int) -> Questio
 
 OTHERS: dict[str, tuple[str, str, dict[str, object]]] = {
     "ordered classes": ("ordinal", "concat", {"steps": 30}),
+    "labels": ("labels", "concat", {"steps": 30}),
+    "labels, pool": ("labels", "pool", {}),
     "a number": ("number", "concat", {"steps": 30}),
+    "a number, pool": ("number", "pool", {}),
     "a number, its logarithm": ("number", "pool", {"members": [{"head": "logarithm"}]}),
     "a number, curved": ("number", "pool", {"members": [{"head": "kernel"}]}),
 }

@@ -16,10 +16,12 @@ from gobelin.augmentation import findings as study_findings
 from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.protocol import protocol
 from gobelin.augmentation.study import judge, study
+from gobelin.core.config import resolved
 from gobelin.core.files import fingerprint, write_lines
 from gobelin.evidence.comparison import Metric
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import evaluation
+from gobelin.quality.judge import Judge
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment import budget, influences, plan
 from gobelin.workbench.augment.arms import StudySet, table_of
@@ -160,6 +162,9 @@ def prepared(run: Run) -> tuple[Run, Study]:
 def opened(run: Run) -> tuple[Run, Study]:
     """The run with the training steps of its generators decided, and the study of their images."""
     run = with_steps_decided(run)
+    judged = resolved(Judge()) | run.folder.stored("settings.json").get("judge", {})
+    if judged != resolved(run.settings.judge):  # so that later verbs ask for the same audit
+        run = run.record(run.settings)
     return run, Study(run, study_key(run, trained_weights(run)))
 
 
