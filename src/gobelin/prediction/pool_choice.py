@@ -45,7 +45,11 @@ BROAD = ("linear", "ordered", "dropout")  # heads that start the average
 RESAMPLES, ADDED = 10, 10  # of the groups; heads that each adds
 LEAST_SHARE = 0.05  # of a head that is kept
 SILENT_SHARE = 0.001  # of the head with dropout where it is not kept
-CLEARLY, MUCH = 3.0, 0.05  # standard errors, and loss, by which a head is clearly worse
+CLEARLY, MUCH, TWICE = (
+    3.0,
+    0.05,
+    2.0,
+)  # standard errors, loss, and times it, of a clearly worse head
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,15 +339,17 @@ class Trial:
         return kept / kept.sum()
 
     def clearly_worse(self, found: Sequence[Candidate], weights: np.ndarray) -> list[bool]:
-        """Of each candidate, whether its loss is above the smallest by more than `CLEARLY` standard
-        errors of their difference, row by row, and by `MUCH`: where all heads are nearly right, a
-        standard error tells nothing. weights: [n]."""
+        """Of each candidate, whether its loss is `TWICE` the smallest, and above it by more than
+        `CLEARLY` standard errors of their difference, row by row, and by `MUCH`: where all heads
+        are nearly right, a standard error tells nothing. A head that is a little worse may still
+        make the average better. weights: [n]."""
         losses = np.array([self.losses(one.answers) for one in found])  # [M, n]
         share = weights / weights.sum()
-        more = losses - losses[int((losses @ share).argmin())]
-        mean = more @ share
-        error = np.sqrt(((more - mean[:, None]) ** 2) @ share**2)
-        return [bool(m > max(CLEARLY * e, MUCH)) for m, e in zip(mean, error, strict=True)]
+        best = losses[int((losses @ share).argmin())]
+        mean = (losses - best) @ share
+        error = np.sqrt((losses - best - mean[:, None]) ** 2 @ share**2)
+        least = np.maximum(CLEARLY * error, max(MUCH, (TWICE - 1) * float(best @ share)))
+        return [bool(one) for one in mean > least]
 
     def _added(self, found: Sequence[Candidate], weights: np.ndarray) -> np.ndarray:
         """float64 [M]: how often each candidate is added. weights: [n]. A head that abstains on a
