@@ -333,7 +333,8 @@ def duplicates(
         findings.append(_near(field, float(near.sum()), len(outside), note))
         near_duplicates += [
             NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
-            for j in np.argsort(closeness, kind="stable")[:most]
+            # equal cells come in the order of their rows, and not of rounding errors
+            for j in np.argsort(closeness.round(6), kind="stable")[:most]
             if near[j]
         ]
     return findings, near_duplicates

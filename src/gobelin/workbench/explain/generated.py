@@ -22,7 +22,7 @@ from gobelin.core.lazy import torch
 from gobelin.data.images import png_bytes
 from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.attribution.shapley import shapley
-from gobelin.workbench.explain.answers import Answers, Explained
+from gobelin.workbench.explain.answers import Explained, ExplainedAnswers
 from gobelin.workbench.explain.findings import Explanation, effects, lines_of
 from gobelin.workbench.generate.images import Start, condition_of, trained_generator
 from gobelin.workbench.run.chain import Run
@@ -38,7 +38,7 @@ CLASS, PROMPT = "class", "prompt"  # parts that are no field
 class RequestParts:
     """A request in its parts: fields of the query, the class, the prompt."""
 
-    answers_of: Answers
+    answers_of: ExplainedAnswers
     trained: Trained
     condition: Condition  # one row
     controls: Controls
@@ -91,7 +91,7 @@ class RequestParts:
 
 
 def explained(
-    run: Run, answers: Answers, label: str | None, query: Mapping[str, str]
+    run: Run, answers: ExplainedAnswers, label: str | None, query: Mapping[str, str]
 ) -> Explanation:
     """Findings and text on the images of a request. label: the class that is asked for, which is
     then the one that is explained; None explains the class that the images are read as."""
