@@ -83,7 +83,7 @@ def main() -> None:
                     break
     if not said.contender:
         picture()
-    sys.stdout.write(readme.generation() + "\n")
+    sys.stdout.write(readme.TABLES["generation"]() + "\n")
 
 
 def contend(name: str, seed: int, minutes: float, last: bool) -> None:

@@ -118,6 +118,7 @@ def shared_names(files: dict[Path, ast.Module]) -> dict[str, list[str]]:
 
 SLOTS = (
     "readers",
+    "media",
     "samples",
     "encoders",
     "fusion",

@@ -237,7 +237,7 @@ def main() -> None:
                     continue
                 for epsilon in EPSILONS:
                     cell(name, generator, epsilon, seed)
-    sys.stdout.write(readme.privacy() + "\n")
+    sys.stdout.write(readme.TABLES["privacy"]() + "\n")
 
 
 if __name__ == "__main__":

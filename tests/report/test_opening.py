@@ -246,7 +246,7 @@ def test_a_band_reads_back_as_its_ends(tmp_path: Path) -> None:
         "bands": {"share right": {"low": low, "high": high}},
     }
     drawn = drawing.curve(data, tmp_path)
-    scale = drawing.Scale.around([*low, *high, 0.4, 0.5, 0.9])
+    scale = drawing.AxisScale.around([*low, *high, 0.4, 0.5, 0.9])
     (corners,) = drawn["bands"]
     ends = [scale.low + (100 - y) / 100 * (scale.high - scale.low) for _, y in corners]
     assert ends == pytest.approx([*low, *reversed(high)], abs=1e-4)

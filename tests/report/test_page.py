@@ -540,7 +540,7 @@ def test_bars_of_scores_start_at_zero_and_end_at_a_hundred(run: Path) -> None:
     [[0, 1], [-0.06, 0.028], [5, 5], [0, 0], [1e-9, 3e-9], [-7e6, 12], [None, float("nan")]],
 )
 def test_an_axis_holds_its_values_in_few_round_steps(values: list[float | None]) -> None:
-    scale = drawing.Scale.around(values)
+    scale = drawing.AxisScale.around(values)
     assert all(-1e-6 <= scale.at(v) <= 100 + 1e-6 for v in values if drawing.finite(v))
     places = [at for at, _ in scale.ticks()]
     assert 3 <= len(places) <= 11 and (places[0], places[-1]) == (0, 100)

@@ -15,7 +15,7 @@ from typing import Any
 from gobelin.core.special import special
 from gobelin.data.aliases import files_of, is_alias
 from gobelin.data.budget import excess
-from gobelin.data.tar_members import Member, member_of
+from gobelin.data.tar_members import TarMember, member_of
 
 HEAD = 4096  # bytes of a file that tell its format
 LEAVES = "leaves the data folder"
@@ -76,7 +76,7 @@ def cell_path(value: str | bytes, root: Path) -> Path:
     return whole
 
 
-def _member_bytes(member: Member, root: Path, most: int | None = None) -> bytes:
+def _member_bytes(member: TarMember, root: Path, most: int | None = None) -> bytes:
     """The contents of a file inside an archive, or their beginning. Raises BadCell."""
     path = cell_path(member.archive, root)
     size = member.size if most is None else min(most, member.size)

@@ -27,7 +27,7 @@ PIECE = 2**24  # bytes that are read at once; a packed file may hold less than i
 
 
 @dataclass(frozen=True)
-class Header:
+class NpyHeader:
     """Of a .npy file. by_column: whether the first axis runs fastest."""
 
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class Header:
         return math.prod(self.shape)
 
 
-def npy_header(file: BinaryIO) -> Header:
+def npy_header(file: BinaryIO) -> NpyHeader:
     """The header of a .npy file, after which the file stands at its first number. Raises BadCell
     for a damaged one and for values that are no numbers.
     """
@@ -58,10 +58,10 @@ def npy_header(file: BinaryIO) -> Header:
         raise _damaged(error) from error
     if kind.kind not in "biuf":
         raise BadCell(f"holds {kind}; numbers were expected")
-    return Header(shape, by_column, kind)
+    return NpyHeader(shape, by_column, kind)
 
 
-def npy_array(file: BinaryIO, check: Callable[[Header], None]) -> np.ndarray:
+def npy_array(file: BinaryIO, check: Callable[[NpyHeader], None]) -> np.ndarray:
     """The array of a .npy file, in its own type. check: raises BadCell for a header that promises
     too much. Raises BadCell.
     """

@@ -34,7 +34,7 @@ from gobelin.data.files import (
     content_key,
     file_head,
 )
-from gobelin.data.npy import NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.npy import NPY_SIGNATURE, NpyHeader, npy_array, npy_header
 from gobelin.data.stamped_series import stamped_series
 from gobelin.data.tar_members import member_of
 
@@ -181,7 +181,7 @@ def _array(source: bytes | Path) -> np.ndarray:
         raise BadCell(f"can't be opened ({error.strerror or error})") from error
 
 
-def _affordable(header: Header) -> None:
+def _affordable(header: NpyHeader) -> None:
     """Raises BadCell for an array of more samples than may be read."""
     afford("samples", header.count)
     afford("cell_mb", 3 * 8 * header.count)

@@ -13,7 +13,7 @@ MEMBER = re.compile(r"(?P<archive>.+\.tar)!(?P<start>\d{1,18})\+(?P<size>\d{1,18
 
 
 @dataclass(frozen=True)
-class Member:
+class TarMember:
     """One file. archive: path of the archive. start, size: in bytes."""
 
     archive: str
@@ -27,10 +27,10 @@ class Member:
         return f"{self.archive}!{self.start}+{self.size}/{self.name}"
 
 
-def member_of(value: Any) -> Member | None:  # noqa: ANN401 - a cell is any
+def member_of(value: Any) -> TarMember | None:  # noqa: ANN401 - a cell is any
     """The file inside an archive that a cell names; None for any other value."""
     if not isinstance(value, str) or ".tar!" not in value:
         return None
     if (found := MEMBER.fullmatch(value)) is None:
         return None
-    return Member(found["archive"], int(found["start"]), int(found["size"]), found["name"])
+    return TarMember(found["archive"], int(found["start"]), int(found["size"]), found["name"])

@@ -4,7 +4,8 @@ rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,7 @@ from gobelin.data.images import Opening, opened, upright
 from gobelin.data.volume import BYTE, VolumeOpening, samples
 from gobelin.data.volume_files import open_volume
 
+MEASURED_CELLS = 40  # training cells whose extent is looked at, at most
 RANGE_CELLS = 200  # training cells whose pixels set the range, at most
 OpeningT = TypeVar("OpeningT", bound=Opening | VolumeOpening)
 DIGITS = 3  # of the ends of the range that are kept
@@ -82,3 +84,13 @@ def rounded(value: float) -> float:
     """The number with few digits, so that it tells of no single pixel."""
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() else short
+
+
+def lengths(cells: Sequence[Cell], longest: Callable[[Cell], float]) -> list[float]:
+    """The longest side of what some cells hold, spread over all of them. longest: opens a cell; one
+    that raises BadCell is left out, as it is set aside elsewhere, with its reason."""
+    found = []
+    for cell in cells[:: -(-len(cells) // MEASURED_CELLS) or 1]:
+        with suppress(BadCell):
+            found.append(longest(cell))
+    return found

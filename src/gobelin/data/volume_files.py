@@ -39,7 +39,7 @@ from gobelin.data.files import (
     visible_files,
 )
 from gobelin.data.nifti import is_nifti, open_nifti
-from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, Header, npy_array, npy_header
+from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, NpyHeader, npy_array, npy_header
 from gobelin.data.tar_members import member_of
 from gobelin.data.volume import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
@@ -115,7 +115,7 @@ def _is_grid(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 or (len(shape) == 4 and 1 <= shape[3] <= MOST_CHANNELS)
 
 
-def _affordable(header: Header) -> None:
+def _affordable(header: NpyHeader) -> None:
     """Raises BadCell for an array that is no volume, or larger than the budget allows."""
     shape = " x ".join(map(str, header.shape))
     if not _is_grid(header.shape):
@@ -128,7 +128,7 @@ def _affordable(header: Header) -> None:
     afford("cell_mb", _needed(header))
 
 
-def _needed(header: Header) -> int:
+def _needed(header: NpyHeader) -> int:
     return header.count * (2 * header.kind.itemsize + 8)
 
 
@@ -183,7 +183,7 @@ def _open_npz(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
         raise BadCell(f"is no .npz file, or is damaged ({str(error)[:60]})") from error
 
 
-def _three_numbers(header: Header) -> None:
+def _three_numbers(header: NpyHeader) -> None:
     if header.shape != (3,):
         raise BadCell(f"has a spacing of the shape {header.shape}; three numbers were expected")
 

@@ -52,7 +52,7 @@ class Term:
     depth: int = 0  # of arithmetic
 
 
-class Mistake(Exception):
+class FilterMistake(Exception):
     """What is wrong with a filter, and where."""
 
     def __init__(self, why: str, start: int) -> None:
@@ -62,13 +62,13 @@ class Mistake(Exception):
 
 def tokens_of(where: str) -> list[Token]:
     if len(where) > MOST_CHARACTERS:
-        raise Mistake(f"it is longer than {MOST_CHARACTERS:,} characters", MOST_CHARACTERS)
+        raise FilterMistake(f"it is longer than {MOST_CHARACTERS:,} characters", MOST_CHARACTERS)
     try:
         where.encode()
     except UnicodeEncodeError as error:
-        raise Mistake("it is not Unicode", error.start) from error
+        raise FilterMistake("it is not Unicode", error.start) from error
     if "\0" in where:
-        raise Mistake("it holds a zero byte", where.index("\0"))
+        raise FilterMistake("it holds a zero byte", where.index("\0"))
     tokens, at = [], 0
     end = len(where.rstrip())
     while at < end:
@@ -77,7 +77,7 @@ def tokens_of(where: str) -> list[Token]:
             start = at + len(where[at:]) - len(where[at:].lstrip())
             quote = where[start] in "'\"`"
             why = "a quote is not closed" if quote else f"{where[start]!r} can't be read"
-            raise Mistake(why, start)
+            raise FilterMistake(why, start)
         kind = str(found.lastgroup)
         tokens.append(Token(kind, found[kind], found.start(kind)))
         at = found.end()
@@ -97,7 +97,7 @@ def kind_of(arrow: pa.DataType) -> str:
 
 def compared(left: Term, sign: str, right: Term) -> Term:
     if left.kind == "truth" and sign not in ("=", "<>"):
-        raise Mistake("conditions can be compared by = and != alone", left.token.start)
+        raise FilterMistake("conditions can be compared by = and != alone", left.token.start)
     one, other = alike(left, right)
     return Term("truth", f"({one} {sign} {other})", left.token)
 
@@ -110,7 +110,7 @@ def alike(left: Term, right: Term) -> tuple[str, str]:
         left = date_term(left)
     if left.kind != right.kind or left.kind == "other":
         names = [f"{t.token.text[:60]!r} is {KINDS[t.kind]}" for t in (left, right)]
-        raise Mistake(f"{names[0]}, {names[1]}, so they can't be compared", right.token.start)
+        raise FilterMistake(f"{names[0]}, {names[1]}, so they can't be compared", right.token.start)
     if left.kind == "date":
         _check_year(left, right)
         _check_year(right, left)
@@ -148,7 +148,7 @@ def number_term(value: int | float, token: Token) -> Term:
 
 def read_number(token: Token) -> int | float:
     if math.isinf(float(token.text)):
-        raise Mistake("this is too large a number", token.start)
+        raise FilterMistake("this is too large a number", token.start)
     digits = token.text.lstrip("0") or "0"
     return int(digits) if digits.isdigit() else float(token.text)
 
@@ -160,7 +160,7 @@ def date_term(term: Term) -> Term:
         if found.tzinfo is not None:
             found = found.astimezone(datetime.UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
-        raise Mistake(
+        raise FilterMistake(
             f"{str(term.literal)[:60]!r} is no date. Write it as '2020-02-01'", term.token.start
         ) from error
     sql = f"TIMESTAMP '{found.isoformat(' ')}'"
@@ -176,7 +176,7 @@ def _check_year(term: Term, beside: Term) -> None:
         and nanoseconds
         and term.literal.year not in NANOSECOND_YEARS
     ):
-        raise Mistake("a year from 1678 to 2261 was expected", term.token.start)
+        raise FilterMistake("a year from 1678 to 2261 was expected", term.token.start)
 
 
 def quoted_text(text: str) -> str:

@@ -106,8 +106,8 @@ def with_fields(table: pa.Table, shared: Shared | None = None, root: str = "") -
 def padded(vectors: np.ndarray) -> np.ndarray:
     """float32 [..., D + up to 7]: vectors [..., D] with zeros to a multiple of eight, as the index
     needs; they change no product."""
-    more = -vectors.shape[-1] % 8
-    return np.pad(vectors.astype(np.float32), [(0, 0)] * (vectors.ndim - 1) + [(0, more)])
+    vectors, more = vectors.astype(np.float32, copy=False), -vectors.shape[-1] % 8
+    return np.pad(vectors, [(0, 0)] * (vectors.ndim - 1) + [(0, more)]) if more else vectors
 
 
 def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:

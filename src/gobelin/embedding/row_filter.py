@@ -29,7 +29,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.embedding.filter_terms import (
     KINDS,
     MOST_CHARACTERS,
-    Mistake,
+    FilterMistake,
     Term,
     Token,
     alike,
@@ -67,8 +67,8 @@ def sql_of(where: str, columns: pa.Schema) -> str:
     names the filter, the place in it and the columns."""
     try:
         return _Reader(where, columns).filter()
-    except Mistake as mistake:
-        with contextlib.suppress(Mistake):
+    except FilterMistake as mistake:
+        with contextlib.suppress(FilterMistake):
             if len(where) <= MOST_CHARACTERS:
                 return _Reader(_with_quoted_names(where, columns.names), columns).filter()
         raise bad_filter(
@@ -104,7 +104,7 @@ class _Reader:
         joints = [t for t in self.tokens if t.kind == "word" and t.text.upper() in ("AND", "OR")]
         if len(joints) >= MOST_CONDITIONS:
             start = joints[MOST_CONDITIONS - 1].start
-            raise Mistake(f"it has more than {MOST_CONDITIONS} conditions", start)
+            raise FilterMistake(f"it has more than {MOST_CONDITIONS} conditions", start)
 
     def filter(self) -> str:
         found = self._is(self._either(), "truth")
@@ -131,14 +131,14 @@ class _Reader:
             return True
         return False
 
-    def _unexpected(self, wanted: str) -> Mistake:
+    def _unexpected(self, wanted: str) -> FilterMistake:
         found = "the end" if self._next.kind == "end" else repr(self._next.text[:60])
-        return Mistake(f"{wanted}, found {found}", self._next.start)
+        return FilterMistake(f"{wanted}, found {found}", self._next.start)
 
     def _deeper(self, read: Callable[[], Term]) -> Term:
         self.depth += 1
         if self.depth > MOST_DEPTH:
-            raise Mistake(f"it is nested more than {MOST_DEPTH} deep", self._next.start)
+            raise FilterMistake(f"it is nested more than {MOST_DEPTH} deep", self._next.start)
         term = read()
         self.depth -= 1
         return term
@@ -187,7 +187,9 @@ class _Reader:
                 raise self._unexpected("a text in single quotes was expected")
             pattern = self._value()
             if len(str(pattern.literal)) > MOST_PATTERN:
-                raise Mistake(f"LIKE takes {MOST_PATTERN} characters at most", pattern.token.start)
+                raise FilterMistake(
+                    f"LIKE takes {MOST_PATTERN} characters at most", pattern.token.start
+                )
             found = f"({self._is(left, 'text').sql} {word} {pattern.sql})"
         elif no:
             raise self._unexpected("IN, LIKE or BETWEEN was expected")
@@ -227,7 +229,7 @@ class _Reader:
         return self._sum()
 
     def _refuse_bare_text(self) -> None:
-        """Raises Mistake for a text without its quotes, with the filter as it was meant."""
+        """Raises FilterMistake for a text without its quotes, with the filter as it was meant."""
         first = self._next
         words = []
         for token in self.tokens[self.at :]:
@@ -246,7 +248,7 @@ class _Reader:
         if len(meant) > MOST_SHOWN:
             meant = text
         shown = shlex.quote(meant) if set(meant) & set('"$`\\!') else f'"{meant}"'
-        raise Mistake(f"a text stands in single quotes: --where {shown}", first.start)
+        raise FilterMistake(f"a text stands in single quotes: --where {shown}", first.start)
 
     def _sum(self) -> Term:
         return self._chain(("+", "-"), self._product)
@@ -261,7 +263,7 @@ class _Reader:
             left, right = self._is(left, "number"), self._is(part(), "number")
             depth = 1 + max(left.depth, right.depth)
             if depth > MOST_DEPTH:
-                raise Mistake(
+                raise FilterMistake(
                     f"it has more than {MOST_DEPTH} sums in each other", right.token.start
                 )
             divisor = f"NULLIF({double(right)}, 0.0)" if sign in "/%" else double(right)
@@ -295,7 +297,7 @@ class _Reader:
         if word in ("TRUE", "FALSE"):
             return Term("truth", self._taken().text.upper(), token)
         if word == "NULL":
-            raise Mistake("NULL is no value. Write IS NULL", token.start)
+            raise FilterMistake("NULL is no value. Write IS NULL", token.start)
         following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
         if word in ("DATE", "TIMESTAMP") and following.kind == "text":
             self._taken()
@@ -314,7 +316,7 @@ class _Reader:
             near = [c for c in self.columns.names if c.startswith(token.text + " ")]
             hint = f". Write the column in backticks: `{near[0]}`" if near else ""
             known = ", ".join(FUNCTIONS)
-            raise Mistake(
+            raise FilterMistake(
                 f"{token.text} is no function of filters ({known} are){hint}", token.start
             )
         kind, result = FUNCTIONS[name]
@@ -336,7 +338,7 @@ class _Reader:
             hint = hint if "mean" in hint else ""
             if token.text[0] == '"':
                 hint = f" A text stands in single quotes: {quoted_text(name)}"
-            raise Mistake(f"no column {name!r}.{hint}".rstrip("."), token.start)
+            raise FilterMistake(f"no column {name!r}.{hint}".rstrip("."), token.start)
         arrow = self.columns.field(stored).type
         kind, sql = kind_of(arrow), f"`{stored}`"
         whole = kind == "number" and pa.types.is_integer(arrow) and arrow != pa.uint64()
@@ -347,7 +349,7 @@ class _Reader:
     def _is(self, term: Term, kind: str) -> Term:
         if term.kind != kind:
             wanted = "a condition" if kind == "truth" else KINDS[kind]
-            raise Mistake(
+            raise FilterMistake(
                 f"{wanted} was expected, {term.token.text[:60]!r} is {KINDS[term.kind]}",
                 term.token.start,
             )

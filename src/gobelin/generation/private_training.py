@@ -13,6 +13,7 @@ from typing import Any, Generic
 
 import numpy as np
 
+from gobelin.core.config import setting
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file, load_arrays, save_arrays
 from gobelin.generation.fitting import Fitted, Learned, NetworkT, SettingsT
@@ -22,6 +23,26 @@ from gobelin.privacy.mean_embedding import MeanEmbedding, factors
 from gobelin.privacy.terms import Terms
 
 RELEASED = "released.safetensors"  # what was released once, until the training is done
+
+
+def budget_setting() -> Any:  # noqa: ANN401 - a field of a settings class
+    """The setting `dp` of every private generator."""
+    return setting(default_factory=Budget, description="The promise of a training.")
+
+
+def rate_setting() -> Any:  # noqa: ANN401 - a field of a settings class
+    """Their setting `rate`."""
+    return setting(default=1e-3, ge=1e-9, le=1, description="Learning rate of Adam.")
+
+
+def half_life_setting(steps: float) -> Any:  # noqa: ANN401 - a field of a settings class
+    """Their setting `half_life`, by default so many steps."""
+    return setting(
+        default=steps,
+        ge=1e-3,
+        le=1e9,
+        description="Half-life of the averaged weights, in steps.",
+    )
 
 
 def terms_of(rows: ImageRows, budget: Budget) -> Terms:

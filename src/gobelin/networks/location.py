@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gobelin.core.errors import GobelinError
 
 
-class Scale(nn.Module):
+class FourierScale(nn.Module):
     """One scale: Fourier features cos(2 pi B v), sin(2 pi B v) of v [n, 2], then a network."""
 
     frequencies: Tensor  # B, float32 [F, 2]
@@ -38,7 +38,7 @@ class Scale(nn.Module):
 class LocationNetwork(nn.Module):
     """The sum of all scales, [n, 2] -> [n, D_f]."""
 
-    def __init__(self, scales: Sequence[Scale]) -> None:
+    def __init__(self, scales: Sequence[FourierScale]) -> None:
         super().__init__()
         self.scales = nn.ModuleList(scales)
 
@@ -56,7 +56,7 @@ def opened(path: Path, remedy: str) -> LocationNetwork:
         for k in range(count):
             names = [f"LocEnc{k}.capsule.{layer}" for layer in (1, 3, 5)] + [f"LocEnc{k}.head.0"]
             layers = [(tensors[f"{n}.weight"], tensors[f"{n}.bias"]) for n in names]
-            scales.append(Scale(tensors[f"LocEnc{k}.capsule.0.b"].float(), layers))
+            scales.append(FourierScale(tensors[f"LocEnc{k}.capsule.0.b"].float(), layers))
     except Exception as error:  # the many ways in which a file can be another one
         raise GobelinError(
             f"{path}: is no file of weights of GeoCLIP's location encoder ({type(error).__name__})."

@@ -233,7 +233,7 @@ class Training:
     # Of a split by time: every row is scored by a predictor of earlier rows. None: folds are drawn.
     order: TimeOrder | None = None
     # The weight decays to choose from; None: those of the settings. Where the best of those is
-    # known, it alone gives the same predictor.
+    # known, it alone gives the same predictor, but for rounding.
     decays: tuple[float, ...] | None = None
 
     def folds(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -274,13 +274,21 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 
     Raises what `learned_rows` raises, and GobelinError for a fusion that can't learn several labels
     a row."""
-    found, predictor = _crossed(fusion, training, whole=True)
-    assert predictor is not None
+    plan = _planned(fusion, training, whole=True)
+    predictors = fusion.fit(
+        training.embeddings,
+        training.target,
+        plan.jobs,
+        plan.rows,
+        training.runtime,
+        training.progress,
+    )
+    found, of_best = _chosen(plan, predictors, training)
     return CrossFit(
         found.rows,
         found.share,
         found.decay,
-        predictor,
+        of_best[-1],
         found.scores,
         found.fold,
         found.fold_predictors,
@@ -288,16 +296,34 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 
 
 def cross_scores(fusion: Fusion, training: Training) -> CrossScores:
-    """The scores of `cross_fit`, the same numbers, without the predictors of all rows. Raises what
+    """The scores of `cross_fit`, but for rounding, without the predictors of all rows. Raises what
     it raises."""
-    return _crossed(fusion, training, whole=False)[0]
+    plan = _planned(fusion, training, whole=False)
+    predictors = fusion.fit(
+        training.embeddings,
+        training.target,
+        plan.jobs,
+        plan.rows,
+        training.runtime,
+        training.progress,
+    )
+    return _chosen(plan, predictors, training)[0]
 
 
-def _crossed(
-    fusion: Fusion, training: Training, whole: bool
-) -> tuple[CrossScores, Predictor | None]:
-    """The scores, and with `whole` the predictor of all rows."""
-    settings, target, runtime = training.settings, training.target, training.runtime
+@dataclass(frozen=True)
+class _Plan:
+    """What is fitted: for each decay a job for each fold, and with `whole` one of all rows."""
+
+    rows: np.ndarray  # int64 [n], those that are learned from
+    share: np.ndarray  # float32 [n]
+    fold: np.ndarray  # int [n], -1 for a row that no fold scores
+    folds: int
+    decays: tuple[float, ...]
+    jobs: list[Job]
+
+
+def _planned(fusion: Fusion, training: Training, whole: bool) -> _Plan:
+    settings, target = training.settings, training.target
     rows = learned_rows(training)
     if target.kind == "labels" and not fusion.several:
         several = [n for n in catalog.names("fusion") if catalog.find("fusion", n).several]
@@ -312,15 +338,21 @@ def _crossed(
 
     fold, learned = training.folds(rows)
     decays = settings.decays if training.decays is None else training.decays
-    # for each decay: for each fold a job of the rows that it learns from, then one of all rows
     subsets = [*learned, *([np.ones(len(rows), bool)] if whole else [])]
     jobs = [
-        Job(rows[subset], weigh(rows[subset]), runtime.seed, decay)
+        Job(rows[subset], weigh(rows[subset]), training.runtime.seed, decay)
         for decay in decays
         for subset in subsets
     ]
-    predictors = fusion.fit(training.embeddings, target, jobs, rows, runtime, training.progress)
-    share = weigh(rows)
+    return _Plan(rows, weigh(rows), fold, len(learned), decays, jobs)
+
+
+def _chosen(
+    plan: _Plan, predictors: Sequence[Predictor], training: Training
+) -> tuple[CrossScores, Sequence[Predictor]]:
+    """The scores with the decay of the smallest loss, and the predictors of that decay."""
+    target, rows, fold = training.target, plan.rows, plan.fold
+    each = len(predictors) // len(plan.decays)  # predictors of a decay
     known: dict[tuple[int, int], np.ndarray] = {}  # of fusions that no weight decay changes
 
     def told(predictor: Predictor, f: int) -> np.ndarray:
@@ -331,26 +363,26 @@ def _crossed(
         return known[key]
 
     scores = []  # of each decay, [rows, C] or [rows, 1]
-    for d in range(len(decays)):
+    for d in range(len(plan.decays)):
         out = np.zeros((len(rows), 1 if target.kind == "number" else len(target.classes)))
-        for f in range(len(learned)):
-            out[fold == f] = told(predictors[d * len(subsets) + f], f)
+        for f in range(plan.folds):
+            out[fold == f] = told(predictors[d * each + f], f)
         scores.append(out)
     judged = fold >= 0
     if training.unseen is not None:
         judged &= np.isin(rows, training.unseen)
-    losses = [_loss(s[judged], target, rows[judged], share[judged]) for s in scores]
+    losses = [_loss(s[judged], target, rows[judged], plan.share[judged]) for s in scores]
     best = int(np.argmin(losses))
-    of_best = predictors[best * len(subsets) : (best + 1) * len(subsets)]
+    of_best = predictors[best * each : (best + 1) * each]
     found = CrossScores(
         rows[judged],
-        share[judged],
-        decays[best],
+        plan.share[judged],
+        plan.decays[best],
         scores[best][judged],
         fold[judged],
-        tuple(of_best[: len(learned)]),
+        tuple(of_best[: plan.folds]),
     )
-    return found, of_best[-1] if whole else None
+    return found, of_best
 
 
 def _loss(scores: np.ndarray, target: Target, rows: np.ndarray, weights: np.ndarray) -> float:

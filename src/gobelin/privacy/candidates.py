@@ -38,7 +38,6 @@ POOL_BLOCK = 512  # images of the pool at once
 CROPS = ((0.73, 4), (0.83, 3), (0.92, 2))  # side of a crop, and how many of them along each side
 VOLUME_CROPS = ((0.73, 3), (0.87, 2))
 VOLUME_CELLS, VOLUME_FREQUENCIES = 4, 4  # along each side of a volume
-WHOLE_IMAGE = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # the identity map
 Describe = Callable[[Tensor], Tensor]
 
 

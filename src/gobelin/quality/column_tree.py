@@ -44,7 +44,7 @@ def answers(
         if not len(asked):
             continue
         counts = counted[rows].sum(0)
-        splits: list[Split] = []
+        splits: list[NodeSplit] = []
         if len(rows) >= 2 * LEAST_LEAF and counts.max() < len(rows):
             splits = list(_splits(place[rows], missing[rows], counted[rows]))
         if not splits:
@@ -64,7 +64,7 @@ def answers(
 
 
 @dataclass(frozen=True)
-class Split:
+class NodeSplit:
     """How rows are parted. purity: how good it is. cut: the highest place to the left; None for a
     split by missing cells."""
 
@@ -76,7 +76,7 @@ class Split:
         return ~missing if self.cut is None else place <= self.cut
 
 
-def _splits(place: np.ndarray, missing: np.ndarray, counted: np.ndarray) -> Iterator[Split]:
+def _splits(place: np.ndarray, missing: np.ndarray, counted: np.ndarray) -> Iterator[NodeSplit]:
     """The best split by value, and that by missing cells, of rows in the order of their values.
     counted: [n, C], 1 at a row's class."""
     size = len(place)
@@ -89,11 +89,11 @@ def _splits(place: np.ndarray, missing: np.ndarray, counted: np.ndarray) -> Iter
         left = before[cuts - 1]
         pure = -_mixed(total - left, size - cuts) - _mixed(left, cuts)
         at = cuts[int(pure.argmax())]
-        yield Split(float(pure.max()), (place[at - 1] + place[at]) / 2)
+        yield NodeSplit(float(pure.max()), (place[at - 1] + place[at]) / 2)
     absent = int(missing.sum())
     if LEAST_LEAF <= absent <= size - LEAST_LEAF:
         left = counted[missing].sum(0)
-        yield Split(float(-_mixed(left, absent) - _mixed(total - left, size - absent)), None)
+        yield NodeSplit(float(-_mixed(left, absent) - _mixed(total - left, size - absent)), None)
 
 
 def _mixed(counts: np.ndarray, rows: np.ndarray | int) -> np.ndarray:

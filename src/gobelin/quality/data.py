@@ -331,9 +331,10 @@ def duplicates(
             " neighbour"
         )
         findings.append(_near(field, float(near.sum()), len(outside), note))
+        told = closeness.round(6)  # equal cells then come in the order of their rows
         near_duplicates += [
-            NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(closeness[j]))
-            for j in np.argsort(closeness, kind="stable")[:most]
+            NearDuplicate(field, int(inside[place[j]]), int(outside[j]), float(told[j]))
+            for j in np.argsort(told, kind="stable")[:most]
             if near[j]
         ]
     return findings, near_duplicates

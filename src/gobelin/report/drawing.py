@@ -50,7 +50,7 @@ class PrintedTable:
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """A linear axis whose ends are ticks."""
 
     low: float
@@ -58,7 +58,7 @@ class Scale:
     step: float
 
     @classmethod
-    def around(cls, values: Iterable[float | None]) -> Scale:
+    def around(cls, values: Iterable[float | None]) -> AxisScale:
         """An axis that holds all the values, in about four to nine steps of 1, 2 or 5 times a power
         of ten."""
         numbers = [float(v) for v in values if finite(v)] or [0.0, 1.0]
@@ -125,7 +125,7 @@ def bars(data: Mapping[str, Any], folder: Path) -> Drawing:
     unit, rows, chance = data.get("unit") or "", data["rows"], data.get("chance")
     values = [0.0, chance] + [row.get(name) for row in rows for name in ("value", "low", "high")]
     share = unit == "share" and all(0 <= value <= 1 for value in values if finite(value))
-    scale = Scale.around([*values, 1.0] if share else values)
+    scale = AxisScale.around([*values, 1.0] if share else values)
     note = f"Dashed line: chance, {number(chance, unit)}." if finite(chance) else ""
     return _plot(rows, scale, unit, 0.0, "") | {"chance": scale.at(chance), "note": note}
 
@@ -139,7 +139,7 @@ def forest(data: Mapping[str, Any], folder: Path) -> Drawing:
         data.get("smallest"),
     )
     edges = [zero - 1.5 * (smallest or 0), zero + 1.5 * (smallest or 0)]
-    scale = Scale.around(
+    scale = AxisScale.around(
         edges + [row.get(name) for row in rows for name in ("value", "low", "high")]
     )
     plot = _plot(rows, scale, unit, zero, "+") | {"axis": data.get("axis") or ""}
@@ -153,7 +153,7 @@ def forest(data: Mapping[str, Any], folder: Path) -> Drawing:
 
 
 def _plot(
-    rows: Sequence[Mapping[str, Any]], scale: Scale, unit: str, zero: float, sign: str
+    rows: Sequence[Mapping[str, Any]], scale: AxisScale, unit: str, zero: float, sign: str
 ) -> Drawing:
     marks = [_mark(row, scale, unit, zero, bool(sign)) for row in rows]
     shown = [
@@ -175,7 +175,9 @@ def _plot(
     }
 
 
-def _mark(row: Mapping[str, Any], scale: Scale, unit: str, zero: float, signed: bool) -> Drawing:
+def _mark(
+    row: Mapping[str, Any], scale: AxisScale, unit: str, zero: float, signed: bool
+) -> Drawing:
     at, start = scale.at(row.get("value")), scale.at(zero)
     ends = (at, start) if at is not None and start is not None else (0.0, 0.0)
     return {
@@ -197,8 +199,8 @@ def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
     every k-th point and the last, and a note says so."""
     x, series, bands = data["x"], data["series"], data.get("bands") or {}
     ends = [band[end] for band in bands.values() for end in ("low", "high")]
-    across = Scale.around(x)
-    up = Scale.around(value for line in (*series.values(), *ends) for value in line)
+    across = AxisScale.around(x)
+    up = AxisScale.around(value for line in (*series.values(), *ends) for value in line)
     every = math.ceil(len(x) / CURVE_POINTS) or 1
     drawn = [k for k in range(len(x)) if k % every == 0 or k == len(x) - 1]
     lines = []
@@ -232,7 +234,7 @@ def curve(data: Mapping[str, Any], folder: Path) -> Drawing:
 
 
 def _outline(
-    x: Sequence[float], band: Mapping[str, Any], across: Scale, up: Scale
+    x: Sequence[float], band: Mapping[str, Any], across: AxisScale, up: AxisScale
 ) -> list[tuple[float, float]]:
     """The corners of a band: its lower ends from left to right, then its upper ends back. y is
     counted downwards."""

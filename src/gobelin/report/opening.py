@@ -25,7 +25,7 @@ CLASS_LABEL = "class: "  # how the contact sheet begins the label of a class
 
 
 @dataclass(frozen=True)
-class Strip:
+class ImageStrip:
     """Generated images, and the words that they were made from."""
 
     label: str
@@ -87,7 +87,7 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def strips(groups: Sequence[Mapping[str, Any]], findings: Sequence[Finding]) -> list[Strip]:
+def strips(groups: Sequence[Mapping[str, Any]], findings: Sequence[Finding]) -> list[ImageStrip]:
     """The first images of each condition: texts, table rows, then classes, those that are read best
     from their images first. groups: of the contact sheet, as drawn."""
     agreement = {
@@ -109,5 +109,5 @@ def strips(groups: Sequence[Mapping[str, Any]], findings: Sequence[Finding]) -> 
             words = words.removeprefix(CLASS_LABEL).removeprefix("text: ")
             if words.startswith("row: "):
                 words = words.removeprefix("row: ").replace(",", ", ")
-            found.append(Strip(words, images))
+            found.append(ImageStrip(words, images))
     return found[:MOST_CONDITIONS]

@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from gobelin.evidence.findings import number
-from gobelin.report.drawing import Drawing, PrintedTable, Scale
+from gobelin.report.drawing import AxisScale, Drawing, PrintedTable
 
 MOST_STEPS = 12  # that are shown; the others are one step together
 WIDTH, LINE, NAMES, NUMBERS = 720, 26, 230, 110  # pixels of a PNG: page, row, columns at the sides
@@ -45,7 +45,7 @@ def steps(
 def waterfall(data: Mapping[str, Any], folder: Path) -> Drawing:
     """The marks of a waterfall, as `drawing.bars` has them."""
     rows, unit = data["rows"], str(data.get("unit") or "")
-    scale = Scale.around([0.0, *(row[end] for row in rows for end in ("from", "to"))])
+    scale = AxisScale.around([0.0, *(row[end] for row in rows for end in ("from", "to"))])
     marks: list[dict[str, Any]] = []
     for k, row in enumerate(rows):
         ends = sorted((scale.at(row["from"]) or 0.0, scale.at(row["to"]) or 0.0))

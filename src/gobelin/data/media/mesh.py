@@ -23,10 +23,9 @@ from gobelin.data.mesh_marks import marked_ply, ply_grid
 from gobelin.data.mesh_views import DOWN, TURNS, three_views, turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
 from gobelin.data.meshes import decode_mesh, open_mesh
-from gobelin.data.training_range import rounded
+from gobelin.data.training_range import lengths, rounded
 
 LEAST_PIXELS = 64  # side of a view
-MEASURED_MESHES = 40  # training rows whose size is looked at, at most
 
 
 @settings_class
@@ -81,13 +80,12 @@ class Mesh:
 
     def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
         """In the unit of the files."""
-        sides = []
-        for cell in cells[:: -(-len(cells) // MEASURED_MESHES) or 1]:
-            try:
-                mesh, _ = open_mesh(items(cell)[0], root)
-            except BadCell:  # it is set aside elsewhere, with its reason
-                continue
-            sides.append(float(np.ptp(mesh.vertices, axis=0).max()))
+
+        def longest(cell: Cell) -> float:
+            mesh, _ = open_mesh(items(cell)[0], root)
+            return float(np.ptp(mesh.vertices, axis=0).max())
+
+        sides = lengths(cells, longest)
         return rounded(float(np.median(sides))) if sides else None
 
     def array(self, data: bytes) -> np.ndarray:

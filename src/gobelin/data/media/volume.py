@@ -18,13 +18,11 @@ from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell
 from gobelin.data.media import AnyOpening
 from gobelin.data.npy import NPY_SIGNATURE
-from gobelin.data.training_range import rounded
+from gobelin.data.training_range import lengths, rounded
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import open_volume, volume_values
 from gobelin.data.volume_marks import GZIP, marked_nifti, nifti_array
 from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
-
-MEASURED_CELLS = 40  # training rows whose size is looked at, at most
 
 
 @settings_class
@@ -88,14 +86,13 @@ class Volume:
 
     def extent(self, cells: Sequence[Cell], root: Path, opening: AnyOpening) -> float | None:
         chosen = opening if isinstance(opening, VolumeOpening) else VolumeOpening()
-        found = []
-        for cell in cells[:: -(-len(cells) // MEASURED_CELLS) or 1]:
-            try:
-                volume, _ = open_volume(volume_values(cell)[0], root, chosen)
-            except BadCell:  # it is set aside elsewhere, with its reason
-                continue
+
+        def longest(cell: Cell) -> float:
+            volume, _ = open_volume(volume_values(cell)[0], root, chosen)
             sides = zip(volume.values.shape, volume.spacing or (), strict=False)
-            found.append(max((n * mm for n, mm in sides), default=0.0))
+            return max((n * mm for n, mm in sides), default=0.0)
+
+        found = lengths(cells, longest)
         known = [length for length in found if length]
         if len(known) < max(1, len(found) / 2):
             return None

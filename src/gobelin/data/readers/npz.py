@@ -22,7 +22,7 @@ from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import refuse
 from gobelin.data.files import BadCell
-from gobelin.data.npy import DAMAGED_ZIP, Header, npy_array, npy_header
+from gobelin.data.npy import DAMAGED_ZIP, NpyHeader, npy_array, npy_header
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NAMED = (
@@ -110,12 +110,12 @@ def _joined(
     return pa.table(columns)
 
 
-def _header(archive: zipfile.ZipFile, member: str) -> Header:
+def _header(archive: zipfile.ZipFile, member: str) -> NpyHeader:
     with archive.open(member) as file:
         return npy_header(cast(BinaryIO, file))
 
 
-def _kind(header: Header, path: Path, member: str) -> str:
+def _kind(header: NpyHeader, path: Path, member: str) -> str:
     """'image' or 'volume'. Raises GobelinError for an array that is neither."""
     axes = len(header.shape)
     channels = axes > 3 and header.shape[-1] in CHANNELS

@@ -25,7 +25,7 @@ from gobelin.data.budget import limits, refuse, refuse_table
 from gobelin.data.images import IMAGE_SUFFIXES
 from gobelin.data.part_names import name_parts, part_of
 from gobelin.data.sounds import SOUND_SUFFIXES
-from gobelin.data.tar_members import Member
+from gobelin.data.tar_members import TarMember
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 TEXTS = {"txt", "text", "caption", "transcript", "json", "cls", "cls2", "index", "inx", "id"}
@@ -100,7 +100,7 @@ def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
                         yield {**row, "": part}
                     key, row = stem, Row()
                 short = f"{stem.rpartition('/')[2]}.{suffix}"
-                found = Member(name, member.offset_data, member.size, short)
+                found = TarMember(name, member.offset_data, member.size, short)
                 _add(row, suffix, found, archive, member)
             if row:
                 yield {**row, "": part}
@@ -121,7 +121,7 @@ def _named(path: str) -> tuple[str, str]:
 
 
 def _add(
-    row: Row, suffix: str, found: Member, archive: tarfile.TarFile, member: tarfile.TarInfo
+    row: Row, suffix: str, found: TarMember, archive: tarfile.TarFile, member: tarfile.TarInfo
 ) -> None:
     """Put a file of an archive into its row."""
     last = suffix.rpartition(".")[2]

@@ -48,6 +48,9 @@ from gobelin.generation.private_training import (
     RELEASED,
     PrivateFitted,
     Released,
+    budget_setting,
+    half_life_setting,
+    rate_setting,
     remarks,
     slots_of,
     store,
@@ -77,7 +80,7 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 class PrivateFlow:
     """Settings."""
 
-    dp: Budget = setting(default_factory=Budget, description="The promise of a training.")
+    dp: Budget = budget_setting()
     batch: int = setting(
         default=128, ge=1, le=1_000_000, description="Groups in a training step, on average."
     )
@@ -117,13 +120,11 @@ class PrivateFlow:
     patch: int = setting(
         default=4, ge=1, le=256, description="Least side of a patch. An image has 64 at most."
     )
-    rate: float = setting(default=1e-3, ge=1e-9, le=1, description="Learning rate of Adam.")
+    rate: float = rate_setting()
     whole: float = setting(
         default=0.8, ge=0, le=1, description="Share of rows that show their class."
     )
-    half_life: float = setting(
-        default=50.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
-    )
+    half_life: float = half_life_setting(50.0)
     evaluations: int = setting(
         default=16, ge=1, le=10000, description="Evaluations of the network for an image."
     )

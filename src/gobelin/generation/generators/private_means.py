@@ -43,6 +43,9 @@ from gobelin.generation.private_training import (
     RELEASED,
     PrivateFitted,
     Released,
+    budget_setting,
+    half_life_setting,
+    rate_setting,
     remarks,
     slots_of,
     store,
@@ -65,7 +68,7 @@ MECHANISM = "one Gaussian mechanism on sums over training rows"
 class PrivateMeans:
     """Settings."""
 
-    dp: Budget = setting(default_factory=Budget, description="The promise of a training.")
+    dp: Budget = budget_setting()
     random: int = setting(
         default=1000, ge=2, le=100_000, description="Random features. An even number."
     )
@@ -94,10 +97,8 @@ class PrivateMeans:
         default=32, ge=1, le=4096, description="Numbers of the noise, and of the class beside it."
     )
     batch: int = setting(default=128, ge=2, le=65536, description="Images in a training step.")
-    rate: float = setting(default=1e-3, ge=1e-9, le=1, description="Learning rate of Adam.")
-    half_life: float = setting(
-        default=100.0, ge=1e-3, le=1e9, description="Half-life of the averaged weights, in steps."
-    )
+    rate: float = rate_setting()
+    half_life: float = half_life_setting(100.0)
 
     accepts: ClassVar[frozenset[str]] = frozenset({"target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"

@@ -105,7 +105,7 @@ class Inputs:
         have nan. known: components of these rows that other heads were given before; those of this
         head are added."""
         known, parts = {} if known is None else known, []
-        some = np.asarray(rows.present.any(0))  # bool [F]: of a field that no row has, nothing is computed
+        some = np.asarray(rows.present.any(0))  # bool [F], the others are not computed
 
         def components(name: str, k: int, projection: Projection, x: np.ndarray) -> np.ndarray:
             if name not in known:

@@ -59,7 +59,7 @@ class RowExplanation:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class ExplainedAnswers:
     """The predictor whose answers are explained, and the rows that take the place of what is
     hidden; None in a run that was saved without its data: what is hidden is missing there."""
 
@@ -152,20 +152,20 @@ class Answers:
         return out
 
 
-def answers_of_run(run: Run, another: int = 0) -> Answers:
+def answers_of_run(run: Run, another: int = 0) -> ExplainedAnswers:
     """The delivered predictor of a run, and training rows for what is hidden. another: number of
     the draw, of these rows and of all else that is drawn."""
     seed = derived_seed(run.data.runtime.seed, "explain", another)
     if run.folder.saved:
-        return Answers(run.delivered, None, {}, seed)
+        return ExplainedAnswers(run.delivered, None, {}, seed)
     train = run.checked.rows.part("train")
     chosen = numpy_generator(seed, "others").permutation(train)[:OTHERS]
     dataset = run.checked.rows.dataset.rows(chosen)
     cells = {f.name: dataset.cells(f) for f in run.data.schema.fields if f.kind not in FILE_KINDS}
-    return Answers(run.delivered, run.features.embeddings.rows(chosen), cells, seed)
+    return ExplainedAnswers(run.delivered, run.features.embeddings.rows(chosen), cells, seed)
 
 
-def refuse_fields(answers: Answers, fields: Sequence[str]) -> None:
+def refuse_fields(answers: ExplainedAnswers, fields: Sequence[str]) -> None:
     """Raises GobelinError for a field that the run has not, or that prediction does not use."""
     names = answers.predictor.features.data.schema.field_names
     for name in fields:
@@ -178,7 +178,7 @@ def refuse_fields(answers: Answers, fields: Sequence[str]) -> None:
             )
 
 
-def looking_into(answers: Answers, field: str) -> list[str]:
+def looking_into(answers: ExplainedAnswers, field: str) -> list[str]:
     """The explainers that look into a field of this kind."""
     kind = answers.predictor.features.data.schema.field(field).kind
     return [
@@ -189,7 +189,7 @@ def looking_into(answers: Answers, field: str) -> list[str]:
 
 
 def explain(
-    answers: Answers, row: AskedRow, label: str | None, inside: Sequence[str] | None
+    answers: ExplainedAnswers, row: AskedRow, label: str | None, inside: Sequence[str] | None
 ) -> RowExplanation:
     """One row. inside: the fields that are looked into; None = all that it has, () = none. Raises
     GobelinError where the row has none of the fields of prediction, or lacks one of `inside`."""

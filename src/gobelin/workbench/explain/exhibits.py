@@ -11,7 +11,7 @@ from gobelin.evidence.findings import Finding, number
 from gobelin.report import waterfall
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.explain import summary
-from gobelin.workbench.explain.answers import Answers, Explained, RowExplanation
+from gobelin.workbench.explain.answers import Explained, ExplainedAnswers, RowExplanation
 from gobelin.workbench.explain.files import picture
 from gobelin.workbench.explain.findings import PLACE, Faithful, faithful_text, plural
 from gobelin.workbench.explain.summary import SHARE
@@ -23,7 +23,7 @@ CONFIDENT = ("A right answer", "A wrong answer")
 
 def show(
     run: Run,
-    answers: Answers,
+    answers: ExplainedAnswers,
     told: Sequence[RowExplanation],
     faithful: Faithful,
     found: Sequence[Finding],
@@ -62,7 +62,7 @@ def examples(
 
 def _row(
     run: Run,
-    answers: Answers,
+    answers: ExplainedAnswers,
     told: RowExplanation,
     faithful: Faithful,
     heading: str,
@@ -99,7 +99,7 @@ def _row(
 
 def _pixels(
     run: Run,
-    answers: Answers,
+    answers: ExplainedAnswers,
     told: RowExplanation,
     one: Explained,
     faithful: Faithful,

@@ -27,8 +27,8 @@ from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.explain import exhibits as drawn
 from gobelin.workbench.explain import files, generated, summary
 from gobelin.workbench.explain.answers import (
-    Answers,
     Explained,
+    ExplainedAnswers,
     RowExplanation,
     answers_of_run,
     explain,
@@ -83,7 +83,7 @@ def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | N
     return data_rows(run, answers, *others, asked)
 
 
-def _requested(answers: Answers, row: AskedRow) -> str:
+def _requested(answers: ExplainedAnswers, row: AskedRow) -> str:
     """The class that an image of the row was generated for; '' where its file says none."""
     for field, cell in row.cells.items():
         if answers.predictor.features.data.schema.field(field).kind not in media():
@@ -153,7 +153,7 @@ def _known(run: Run, name: str) -> bool:
 
 
 def data_rows(
-    run: Run, answers: Answers, dataset: Dataset, settings: Check, asked: Asked
+    run: Run, answers: ExplainedAnswers, dataset: Dataset, settings: Check, asked: Asked
 ) -> Explanation:
     """The rows of another data set, one by one."""
     rows = of_data(answers.predictor.features, dataset, settings)
@@ -168,7 +168,7 @@ def data_rows(
 
 
 def _explanation(
-    answers: Answers, rows: Sequence[AskedRow], asked: Asked, kept: _Kept
+    answers: ExplainedAnswers, rows: Sequence[AskedRow], asked: Asked, kept: _Kept
 ) -> Explanation:
     """Findings, text and files of rows. Rows without a field of prediction are named."""
     inside = asked.inside or None
@@ -207,7 +207,7 @@ def _alone(one: Explained) -> tuple[Interval, str]:
     return faithfulness([gain_of(one, ORDERS[one.unit], 0)])
 
 
-def _hidden(answers: Answers) -> str:
+def _hidden(answers: ExplainedAnswers) -> str:
     """What hidden fields are, and which pixels no gradient explains, in sentences."""
     if answers.others is None:
         hidden = (
@@ -256,19 +256,19 @@ def data_summary(run: Run, dataset: Dataset, settings: Check) -> Explanation:
 
 
 def _summed(
-    run: Run, answers: Answers, rows: Sequence[AskedRow]
+    run: Run, answers: ExplainedAnswers, rows: Sequence[AskedRow]
 ) -> tuple[list[RowExplanation], _Kept, list[Finding]]:
     told = summary.explained(answers, rows)
     faithful = summary.faithful_of(answers, told)
     return told, faithful, summary.findings(answers, answers_of_run(run, 1), told, faithful)
 
 
-def _key(run: Run, answers: Answers) -> str:
+def _key(run: Run, answers: ExplainedAnswers) -> str:
     """Cache key of the summary."""
     return fingerprint(run.predictor.model.fingerprint(), answers.predictor.key, FORMAT)
 
 
-def _kept(run: Run, answers: Answers) -> _Kept:
+def _kept(run: Run, answers: ExplainedAnswers) -> _Kept:
     """How faithful explanations are on held-out rows, as a summary has found it; nothing without
     one."""
     if run.folder.saved or not run.folder.has("verbs/explain", _key(run, answers)):
@@ -277,6 +277,6 @@ def _kept(run: Run, answers: Answers) -> _Kept:
     return summary.faithful_from(found)
 
 
-def _summary_lines(answers: Answers, found: Sequence[Finding]) -> list[str]:
+def _summary_lines(answers: ExplainedAnswers, found: Sequence[Finding]) -> list[str]:
     """What decides, the shares, and how faithful the explanations are."""
     return [*summary.lines(found, answers.unit), "", _hidden(answers)]

@@ -15,14 +15,18 @@ from gobelin.data.images import image_values, opened
 from gobelin.data.provenance import is_marked, marks_of
 from gobelin.evidence.findings import finite
 from gobelin.report import heat, waterfall
-from gobelin.workbench.explain.answers import Answers, Explained, RowExplanation
+from gobelin.workbench.explain.answers import Explained, ExplainedAnswers, RowExplanation
 from gobelin.workbench.explain.findings import Faithful, faithful_text, plural
 
 MAPS = "maps.safetensors"  # the values of pixels
 
 
 def write(
-    folder: Path, answers: Answers, told: RowExplanation, faithful: Faithful, number_of_row: int
+    folder: Path,
+    answers: ExplainedAnswers,
+    told: RowExplanation,
+    faithful: Faithful,
+    number_of_row: int,
 ) -> list[str]:
     """Write one row's explanation; the names of the pictures."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +56,7 @@ def _plain(text: str) -> str:
 
 
 def picture(
-    answers: Answers, told: RowExplanation, one: Explained, faithful: Faithful
+    answers: ExplainedAnswers, told: RowExplanation, one: Explained, faithful: Faithful
 ) -> Image.Image:
     """A waterfall of parts, or an image under the colours of its pixels."""
     found, caption = one.attribution, ""
@@ -82,7 +86,7 @@ def _save(path: Path, page: Image.Image, told: RowExplanation, one: Explained) -
 
 
 def as_json(
-    answers: Answers, told: RowExplanation, faithful: Faithful, pictures: list[str]
+    answers: ExplainedAnswers, told: RowExplanation, faithful: Faithful, pictures: list[str]
 ) -> dict[str, Any]:
     """One row's explanation as values."""
     return {

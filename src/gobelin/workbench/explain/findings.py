@@ -11,7 +11,7 @@ from gobelin.evidence.findings import Finding, number
 from gobelin.evidence.intervals import Interval
 from gobelin.prediction.attribution.faithfulness import BETTER
 from gobelin.report import heat, waterfall
-from gobelin.workbench.explain.answers import Answers, Explained, RowExplanation
+from gobelin.workbench.explain.answers import Explained, ExplainedAnswers, RowExplanation
 
 FAITHFULNESS = "faithfulness"  # name of the finding
 Z = 1.959964  # of an interval of 95 %
@@ -80,7 +80,7 @@ def faithful_finding(
     )
 
 
-def of_row(answers: Answers, told: RowExplanation, faithful: Faithful) -> list[Finding]:
+def of_row(answers: ExplainedAnswers, told: RowExplanation, faithful: Faithful) -> list[Finding]:
     """The findings on one row."""
     rows, unit = (told.row.id,), answers.unit
     scope = {"class": told.answer} if told.answer else {}
@@ -107,7 +107,7 @@ def _probability(told: RowExplanation) -> str:
     return "" if told.probability is None else f"probability {number(told.probability, 'share')}"
 
 
-def _base(answers: Answers, base: float) -> str:
+def _base(answers: ExplainedAnswers, base: float) -> str:
     """What the answer is without any field, in words."""
     count = 0 if answers.others is None else len(answers.others)
     where = f"on average over {count} training rows" if count else "with every field missing"
@@ -178,7 +178,7 @@ def _interactions(one: Explained, unit: str, rows: tuple[str, ...]) -> list[Find
     ]
 
 
-def lines_of_row(answers: Answers, told: RowExplanation, faithful: Faithful) -> list[str]:
+def lines_of_row(answers: ExplainedAnswers, told: RowExplanation, faithful: Faithful) -> list[str]:
     """One row as text."""
     model = answers.predictor.model
     whole = told.fields.attribution.whole
@@ -200,7 +200,7 @@ def lines_of_row(answers: Answers, told: RowExplanation, faithful: Faithful) -> 
     return lines
 
 
-def lines_of(answers: Answers, one: Explained) -> list[str]:
+def lines_of(answers: ExplainedAnswers, one: Explained) -> list[str]:
     """One explanation as text."""
     found = one.attribution
     where = f"{plural(one.unit)} of {one.field}" if one.field else plural(one.unit)

@@ -24,7 +24,12 @@ from gobelin.data.images import png_bytes
 from gobelin.embedding.features import Embeddings
 from gobelin.generation.generators import Condition, Controls
 from gobelin.prediction.attribution.shapley import shapley
-from gobelin.workbench.explain.answers import Answers, Explained, explained_by, looking_into
+from gobelin.workbench.explain.answers import (
+    Explained,
+    ExplainedAnswers,
+    explained_by,
+    looking_into,
+)
 from gobelin.workbench.explain.asked import AskedRow
 from gobelin.workbench.explain.findings import Explanation, effects, lines_of
 from gobelin.workbench.generate.images import Start, condition_of, trained_generator
@@ -41,7 +46,7 @@ CLASS, PROMPT = "class", "prompt"  # parts that are no field
 class RequestParts:
     """A request in its parts: fields of the query, the class, the prompt."""
 
-    answers_of: Answers
+    answers_of: ExplainedAnswers
     trained: Trained
     condition: Condition  # one row
     controls: Controls
@@ -109,7 +114,7 @@ class RequestParts:
 
 
 def explained(
-    run: Run, answers: Answers, label: str | None, query: Mapping[str, str]
+    run: Run, answers: ExplainedAnswers, label: str | None, query: Mapping[str, str]
 ) -> Explanation:
     """Findings and text on the images of a request. label: the class that is asked for, which is
     then the one that is explained; None explains the class that the images are read as."""
@@ -144,7 +149,9 @@ def explained(
     return Explanation(findings, [head, *lines_of(answers, one), *lines])
 
 
-def _pixels(answers: Answers, parts: RequestParts, name: str) -> tuple[list[Explained], list[str]]:
+def _pixels(
+    answers: ExplainedAnswers, parts: RequestParts, name: str
+) -> tuple[list[Explained], list[str]]:
     """Which pixels of one generated image make the predictor read the class, and that as text.
     Nothing of what is no image."""
     looking = looking_into(answers, parts.field)

@@ -23,8 +23,8 @@ from gobelin.evidence.intervals import Interval
 from gobelin.prediction.attribution.faithfulness import Gain, agreement, faithfulness
 from gobelin.report.heat import by_place
 from gobelin.workbench.explain.answers import (
-    Answers,
     Explained,
+    ExplainedAnswers,
     RowExplanation,
     explain,
     gain_of,
@@ -50,7 +50,7 @@ USUAL = 0.75  # share of rows in which it is the first
 SHARE, DECISIVE, STABILITY = "share_of_effects", "decisive", "stability"  # names of findings
 
 
-def explained(answers: Answers, rows: Sequence[AskedRow]) -> list[RowExplanation]:
+def explained(answers: ExplainedAnswers, rows: Sequence[AskedRow]) -> list[RowExplanation]:
     """The rows, with what is inside the fields of the first ones."""
     progress, out = answers.predictor.features.data.progress, []
     for k, row in enumerate(rows):
@@ -69,7 +69,7 @@ def by_explainer(told: Sequence[RowExplanation]) -> dict[tuple[str, str], list[E
 
 
 def faithful_of(
-    answers: Answers, told: Sequence[RowExplanation]
+    answers: ExplainedAnswers, told: Sequence[RowExplanation]
 ) -> dict[tuple[str, str], tuple[Interval, str]]:
     """How faithful each explainer is on these rows."""
     found, progress = by_explainer(told), answers.predictor.features.data.progress
@@ -87,7 +87,10 @@ def faithful_of(
 
 
 def findings(
-    answers: Answers, another: Answers, told: Sequence[RowExplanation], faithful: Faithful
+    answers: ExplainedAnswers,
+    another: ExplainedAnswers,
+    told: Sequence[RowExplanation],
+    faithful: Faithful,
 ) -> list[Finding]:
     """What decides, in every kind of part, how faithful and how stable the explanations are.
     another: the same predictor with other draws."""
@@ -172,7 +175,7 @@ def decisive(one: Explained, names: Sequence[str], shares: np.ndarray) -> list[F
     ]
 
 
-def _stability(another: Answers, told: Sequence[RowExplanation]) -> list[Finding]:
+def _stability(another: ExplainedAnswers, told: Sequence[RowExplanation]) -> list[Finding]:
     """The rank correlation of explanations with those of other draws."""
     found: dict[tuple[str, str], list[float]] = {}
     first: dict[tuple[str, str], Explained] = {}
