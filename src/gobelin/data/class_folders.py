@@ -1,4 +1,4 @@
-"""The images, sounds or meshes below the class folders of a folder, each with its class and part.
+"""The images, sounds, meshes or volumes below class folders, each with its class and part.
 
 A folder of classes may lie in folders that name the parts of a split (train/cat, test/cat), or hold
 such folders (cat/train). Hidden folders and what macOS adds to an archive hold no class. What is
@@ -17,23 +17,25 @@ from gobelin.data.budget import refuse
 from gobelin.data.files import file_head
 from gobelin.data.images import IMAGE_SUFFIXES, is_image
 from gobelin.data.mesh_headers import MESH_SUFFIXES, is_mesh
+from gobelin.data.nifti import is_nifti
 from gobelin.data.part_names import part_of
 from gobelin.data.sounds import SOUND_SUFFIXES, is_sound
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
-SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes"}
+SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes", "volume": "volumes"}
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
 # {kind of the files: suffixes, whether a file begins as one}
 KINDS = {
     "image": (IMAGE_SUFFIXES, is_image),
     "sound": (SOUND_SUFFIXES, is_sound),
     "mesh": (MESH_SUFFIXES, is_mesh),
+    "volume": ({".nii", ".nii.gz"}, is_nifti),
 }
 
 
 def class_files(folder: Path) -> tuple[str, list[Path]]:
-    """The kind of the files in the class folders, image, sound or mesh, and these files, sorted.
+    """The kind of the files in the class folders, as `KINDS` has it, and these files, sorted.
 
     It is the kind of most of them; of equally many, images. A file is known by its suffix, and by
     its content where it has another one. A warning counts the other files, by class folder. Raises
@@ -71,8 +73,8 @@ def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
 
 def _kind(path: Path, folder: Path) -> str:
     """The kind of a file; '' for none."""
-    suffix = path.suffix.lower()
-    if found := [kind for kind, (suffixes, _) in KINDS.items() if suffix in suffixes]:
+    name = path.name.lower()
+    if found := [k for k, (suffixes, _) in KINDS.items() if name.endswith(tuple(suffixes))]:
         return found[0]
     head = file_head(str(path), folder)
     return next((kind for kind, (_, begins) in KINDS.items() if begins(head)), "")

@@ -1,4 +1,4 @@
-"""A folder of class folders: each image, sound or mesh below one is a row, its name the class.
+"""A folder of class folders: each image, sound, mesh or volume in one is a row.
 
 Folders that name the parts of a split, above or below the class folders, become a column `split`.
 """
@@ -17,8 +17,8 @@ from gobelin.data.class_folders import class_files, classes_and_parts, tables_in
 
 @settings_class
 class Folder:
-    """No settings. Columns of the table: `image`, `sound` or `mesh` (path), `class` (name of the
-    folder), and `split` where folders name parts.
+    """No settings. Columns of the table: `image`, `sound`, `mesh` or `volume` (path), `class`
+    (name of the folder), and `split` where folders name parts.
     """
 
     general: ClassVar[bool] = True
@@ -34,8 +34,8 @@ class Folder:
                 f"the table {tables[0]} in it" if tables else "a CSV, Parquet or JSON-lines file"
             )
             raise GobelinError(
-                f"{path}: holds no class folder with images, sounds or meshes. One folder a class"
-                f" was expected, or give {other}."
+                f"{path}: holds no class folder with images, sounds, meshes or volumes. One folder"
+                f" a class was expected, or give {other}."
             )
         classes, parts = classes_and_parts(path, files)
         columns = {kind: [f.relative_to(path).as_posix() for f in files], "class": classes}

@@ -22,6 +22,7 @@ from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
+from gobelin.data.dataset import declared
 from gobelin.data.images import IMAGE_SUFFIXES
 from gobelin.data.part_names import name_parts, part_of
 from gobelin.data.sounds import SOUND_SUFFIXES
@@ -31,6 +32,7 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 TEXTS = {"txt", "text", "caption", "transcript", "json", "cls", "cls2", "index", "inx", "id"}
 PICKLES = {"pyd", "pkl", "pickle", "pth", "pt", "ten", "tb"}
 SIGNS = re.compile(r"[-_. ]")
+CLASS = "class"  # the column of the files .cls, whose numbers are classes
 Row = dict[str, Any]
 
 
@@ -138,7 +140,7 @@ def _add(
     if last == "json":
         _add_json(row, suffix, text)
     elif last.startswith(("cls", "ind", "inx")):
-        row["class" if suffix == "cls" else suffix] = int(text) if text.isdecimal() else text
+        row[CLASS if suffix == "cls" else suffix] = int(text) if text.isdecimal() else text
     else:
         row["text" if suffix == "txt" else suffix] = text
 
@@ -163,7 +165,12 @@ def _add_json(row: Row, suffix: str, text: str) -> None:
 def _table(path: Path, rows: list[Row]) -> pa.Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     refuse_table(str(path), len(rows), len(names))
-    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    fields = [
+        declared(n, c.type, "category") if n == CLASS else pa.field(n, c.type)
+        for n, c in columns.items()
+    ]
+    return pa.table(list(columns.values()), pa.schema(fields))
 
 
 def _column(values: list[Any]) -> pa.Array:
