@@ -86,7 +86,9 @@ def test_too_few_rows_for_training_are_told_before_any_work(
     assert told in capsys.readouterr().err
     line = refused(capsys, path)
     assert told in line and "--set split.valid=0.16 --set split.test=0.16" in line
-    fitted(path, {"split": {"valid": 0.16, "test": 0.16}})
+    split = {"split": {"valid": 0.16, "test": 0.16}}
+    bench = Workbench(path, "kind", tmp_path / "other", {**QUICK, **split})
+    assert len(bench.run.data.rows.labelled("train")) >= 30
 
 
 def test_a_class_that_training_lacks_is_counted_and_the_others_are_scored(tmp_path: Path) -> None:

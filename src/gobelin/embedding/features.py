@@ -286,13 +286,6 @@ class Embedder:
         words = {f: self._words(f, cells) for f in self.lexicons if f == field}
         return Embeddings(tuple(self.encoders), features, present, ids, self.space, words=words)
 
-    def of_columns(self, field: str, columns: Sequence[str], dataset: Dataset) -> np.ndarray:
-        """float32 [n, D_f] of the rows, as if the field had these columns alone. Rows that have
-        none of them are left out. Nothing is cached."""
-        cells = [c for c in dataset.cells(self.schema.field(field)) if c is not None]
-        kept = [{name: cell[name] for name in columns if name in cell} for cell in cells]
-        return self._uncached(field, [cell for cell in kept if cell], dataset.root)
-
     def _uncached(self, field: str, cells: Sequence[Cell], root: Path) -> np.ndarray:
         """float32 [n, D_f] of n cells."""
         encoder = self.encoders[field]

@@ -156,7 +156,9 @@ def _reference(run: Run, field: str, cell: Cell, rows: np.ndarray) -> np.ndarray
     asked = [c for c in own.columns if c in cell]
     if own.kind != "number" or len(asked) == len(own.columns):
         return known.embeddings.features[field][rows]
-    return known.embedder.of_columns(field, asked, run.checked.rows.dataset.rows(rows))
+    dataset, encoder = run.checked.rows.dataset.rows(rows), known.embedder.encoders[field]
+    cells = [{c: v for c, v in (cell or {}).items() if c in asked} for cell in dataset.cells(own)]
+    return encoder.embed([encoder.decode(cell, dataset.root)[0] for cell in cells if cell])
 
 
 def _typical(
