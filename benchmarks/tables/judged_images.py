@@ -3,6 +3,8 @@ promise."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import published
 import record
 

@@ -57,6 +57,9 @@ def column(values: Sequence[Any], name: str = "x") -> Column:
             "'1.542 kg' is read as 1542, the unit of all cells is 'kg'",
         ),
         (["1.542", "937", "850", "-1.104", "999"], [1542, 937, 850, -1104, 999], "is read as 1542"),
+        (["$5", "€6", "7"], [5, 6, 7], "'$5' as 5 and '€6' as 6 are read, of two units"),
+        (["12%", "15", "8%"], [0.12, 15, 0.08], "'12%' as 0.12 and '15' as 15 are read, of two"),
+        (["12%", "0", "8%"], [0.12, 0, 0.08], "'12%' is read as 0.12"),
         # nothing that goes on: a stand-in, four digits without a point, numbers among the others
         (["1.542", "2.250", "999"], [1.542, 2.25, 999], "its point is a decimal mark"),
         (["1.542", "1850", "950", "960", "970"], [1.542, 1850, 950, 960, 970], "a decimal mark"),

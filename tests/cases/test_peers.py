@@ -67,6 +67,20 @@ def test_folders_that_name_parts_are_the_split(place: str, tmp_path: Path) -> No
     assert schema.infer(data, "class", CHOICES).role("split") == "split"
 
 
+@pytest.mark.parametrize("names", ["0123456789", "12345"])
+def test_folders_named_by_numbers_are_classes(names: str, tmp_path: Path) -> None:
+    """As of MNIST, and of stars (ImageFolder never reads a number in them). A user may."""
+    for name in names:
+        for k in range(4):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{k}.png").touch()
+    found = read(tmp_path)
+    column = schema.infer(found, "class", Choices()).column("class")
+    assert (column.kind, column.role, column.remark) == ("category", "target", "")
+    ages = schema.infer(found, "class", Choices(schema={"class": "number"})).column("class")
+    assert ages.kind == "number"
+
+
 def test_folders_that_hold_no_classes_are_refused(tmp_path: Path) -> None:
     pictures(tmp_path / "a", ["train/1.png", "test/1.png"])
     with pytest.raises(GobelinError, match="name the parts of a split, and .* no class folder"):

@@ -48,6 +48,21 @@ def test_volumes_are_rows(tmp_path: Path) -> None:
         assert volume.unit == BYTE and np.array_equal(volume.values[..., 0], voxels)
 
 
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (np.arange(12) % 3, "category"),  # classes, numbered from 0
+        (np.arange(12) % 3 + 0.5, "number"),
+        (np.arange(12) % 3 + 40, "number"),  # ages
+        (np.arange(12), "number"),
+    ],
+)
+def test_numbers_of_classes_are_classes(labels: np.ndarray, kind: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=RNG.integers(0, 256, (12, 4, 4), np.uint8), labels=labels)
+    dataset = read(tmp_path / "a.npz")
+    assert infer(dataset, "label", Choices()).column("label").kind == kind
+
+
 def test_several_labels_a_row_are_a_list(tmp_path: Path) -> None:
     arrays = made(tmp_path / "a.npz", (8, 8), labels=4)
     expected = [[str(k) for k in np.flatnonzero(row)] or None for row in arrays["train_labels"]]

@@ -79,6 +79,10 @@ def test_unquoted_line_separators_do_not_end_a_row(tmp_path: Path) -> None:
         (b" \n\n", "is empty"),
         (b"a,b\n", "holds a header alone"),
         ("a,b\nä,1\n".encode("latin1"), "byte 4: is not UTF-8"),
+        ("a;b\n5 €;Größe\n".encode("cp1252"), "iconv -f cp1252 -t utf-8); if '€' is not"),
+        ("a;b\n5;ein – Größe\n".encode("cp1252"), "if '–' is not what stands there"),
+        ("a;b\n5;Größe\n".encode("mac-roman"), "if 'Grš§e' is not what stands there"),
+        ("　;b\n5;猫\n".encode("shift-jis"), "with the file's own encoding"),
         (b"a,b\n1,\0\n", "byte 6: holds a zero byte"),
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
         (b"a,b,a\n1,2,3\n", "column 'a' appears twice"),
@@ -213,6 +217,23 @@ def test_folder_of_class_folders_of_sounds(place: str, tmp_path: Path) -> None:
     assert found.get("split", []) == [part for _, _, part in expected] * ("part" in place)
     columns_of = {c.name: c for c in infer(read(tmp_path), "class", Choices()).columns}
     assert columns_of["sound"].kind == "audio" and columns_of["class"].role == "target"
+
+
+def test_folder_of_class_folders_of_volumes(tmp_path: Path) -> None:
+    """Scans as BIDS lays them, with a note beside each, which is no row."""
+    nibabel = pytest.importorskip("nibabel")
+    expected = []
+    for k, name in enumerate(("ball", "ball", "box", "box")):
+        place = f"{name}/sub-{k}/anat/sub-{k}_T1w.{('nii.gz', 'nii', 'NII.GZ', 'strange')[k]}"
+        (tmp_path / place).parent.mkdir(parents=True)
+        volume = nibabel.Nifti1Image(np.arange(120, dtype=np.int16).reshape(4, 5, 6), np.eye(4))
+        (tmp_path / place).write_bytes(volume.to_bytes())
+        (tmp_path / place).with_name("notes.txt").write_text("a scan")
+        expected.append((place, name))
+    found = columns(tmp_path)
+    assert list(zip(found["volume"], found["class"], strict=True)) == sorted(expected)
+    kinds = {c.name: c.kind for c in infer(read(tmp_path), "class", Choices()).columns}
+    assert kinds == {"volume": "volume", "class": "category"}
 
 
 def test_of_images_and_sounds_in_class_folders_the_more_frequent_are_read(

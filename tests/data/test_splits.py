@@ -190,6 +190,20 @@ def test_by_time_every_test_row_is_later(times: list[object]) -> None:
     assert [len(when[p]) for p in SPLIT_PARTS] == [55, 20, 25]
 
 
+def test_by_time_rows_of_one_moment_stay_together(caplog: pytest.LogCaptureFixture) -> None:
+    """Five stocks on 40 days: no day is in two parts, and the shares are kept to a day. Two days
+    alone have to be divided, and a line says so."""
+    how, moment = Split(by="time"), RNG.permutation(np.repeat(np.arange(40), 5))
+    parts = assign(how, classes(np.zeros(200)), alone(200), 0, times=moment.tolist())
+    found = [set(moment[parts == p]) for p in SPLIT_PARTS]
+    assert sum(map(len, found)) == 40 and max(found[0]) < min(found[1]) < min(found[2])
+    assert [len(f) for f in found] == [22, 8, 10] and not caplog.text
+    years = np.repeat([2024, 2025], 50).tolist()
+    parts = assign(how, classes(np.zeros(100)), alone(100), 0, times=years)
+    assert [(parts == p).sum() for p in SPLIT_PARTS] == [55, 20, 25]
+    assert "2 different times" in caplog.text
+
+
 def test_by_time_a_group_goes_with_its_latest_row() -> None:
     groups, times = ["a", "b", "a", *alone(17)], [0, 1, 100, *range(2, 19)]
     parts = assign(Split(by="time"), classes(np.zeros(20)), groups, 0, times=times)

@@ -100,6 +100,12 @@ def test_rows_equal_what_was_packed(tmp_path: Path) -> None:
     schema = infer(dataset, "class", Choices())
     kinds = {"image": "image", "sound": "audio", "text": "text"}
     assert {name: schema.kind(name) for name in kinds} == kinds
+    assert [schema.column("class").kind, infer(dataset, None, Choices()).kind("class")] == [
+        "category",
+        "category",
+    ]
+    asked = infer(dataset, "class", Choices(schema={"class": "number"}))
+    assert asked.column("class").kind == "number"
     assert volume_share(dataset.values("npy"), tmp_path) == 1
 
 

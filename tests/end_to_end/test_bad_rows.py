@@ -76,6 +76,21 @@ def test_classes_of_few_rows_are_told_in_one_line(
         fitted(path)
 
 
+def test_too_few_rows_for_training_are_told_before_any_work(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Of 48 rows 26 are training rows. `check` tells it, and the remedy that it names works."""
+    path = written(tmp_path / "a.csv", columns(np.repeat(list("abc"), 16)))
+    main(["check", str(path), "--target", "kind", "--run", str(tmp_path / "run"), "-q"])
+    told = "of 48 labelled rows are training rows, at least 30 are needed to fit"
+    assert told in capsys.readouterr().err
+    line = refused(capsys, path)
+    assert told in line and "--set split.valid=0.16 --set split.test=0.16" in line
+    split = {"split": {"valid": 0.16, "test": 0.16}}
+    bench = Workbench(path, "kind", tmp_path / "other", {**QUICK, **split})
+    assert len(bench.run.data.rows.labelled("train")) >= 30
+
+
 def test_a_class_that_training_lacks_is_counted_and_the_others_are_scored(tmp_path: Path) -> None:
     bench = fitted(written(tmp_path / "a.csv", columns()))
     names = NAMES[:60].copy()

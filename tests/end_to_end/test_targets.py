@@ -357,6 +357,11 @@ def test_odd_and_typical_records(
     own = shapes / "shapes" / "images" / "00003.png"
     assert verdict("typicality", "image", "--image", tmp_path / "noise.png") == "odd"
     assert verdict("typicality", "image", "--image", own) == "typical"
+    # a number alone is compared with that number of other rows, not with whole rows
+    alone = said(capsys, ["describe", run, "--row", "side=20"])
+    found = next(f for f in alone if f["name"] == "typicality" and f["scope"] == {"field": "table"})
+    assert found["value"] > 0.5  # many drawings have this side
+    assert verdict("typicality", "table", "--row", "side=999") == "odd"
     bench = Workbench.open(run)
     captions = bench.run.checked.rows.dataset.values("caption")
     row = next(k for k, c in enumerate(captions) if c)

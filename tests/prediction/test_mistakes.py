@@ -46,6 +46,18 @@ def test_confusion_counts_every_pair_of_truth_and_written_prediction(kind: str) 
     assert mistakes.right_rows(predictions, target).sum() == right == np.trace(found)
 
 
+def test_a_class_that_is_chosen_against_the_odds_is_told() -> None:
+    """A rare class may get a row that it has 5 % of, where classes count equally."""
+    p = np.array([[0.93, 0.05, 0.02], [0.2, 0.7, 0.1]])
+    weighed = np.array([[0.4, 0.6, 0.0], [0.2, 0.7, 0.1]])
+    ids, there = ("0", "1"), np.ones((2, 1), bool)
+    found = Predictions(ids, CLASSES, p, NONE, NONE, NONE, ("x",), there, weighed=weighed)
+    target = Target("y", "class", np.array([0, 0]), CLASSES, np.ones(3, bool))
+    told = {m.row: m.detail for m in mistakes.worst(found, target)}
+    assert told[0].endswith("93.0 % for the truth; classes count equally, so a rare one needs less")
+    assert told[1].endswith("20.0 % for the truth")
+
+
 def test_the_worst_mistakes_gave_the_truth_the_smallest_probability() -> None:
     predictions, target = drawn("class")
     wrong = []

@@ -236,6 +236,22 @@ def redraw(folder: Path, name: str, data: object) -> None:
     files.write_json(folder / f"exhibits/{list(EXHIBITS).index(name)}.json", data)
 
 
+@pytest.mark.parametrize(
+    "verdict", ["no evidence of copying", "can't say: the planted copies were not caught"]
+)
+def test_a_share_of_copies_that_an_audit_can_not_tell_is_no_key_figure(
+    verdict: str, tmp_path: Path
+) -> None:
+    sure = not verdict.startswith("can't")
+    told = [
+        Finding(name="balanced_accuracy", value=0.9, unit="share", n=9, source="evaluate"),
+        Finding(name="copies", value=0.0, unit="share", verdict=verdict, sure=sure, source="audit"),
+    ]
+    files.write_lines(tmp_path / "findings.jsonl", [one.to_dict() for one in told])
+    html, _ = rendered(tmp_path)
+    assert ("<dt>copies</dt><dd>0.0 %" in html) == sure
+
+
 def test_every_finding_is_in_both_pages_with_its_number(run: Path) -> None:
     html, markdown = rendered(run)
     for rows in (Page(html).rows, markdown_page(markdown)[0]):

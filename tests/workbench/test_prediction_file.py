@@ -15,6 +15,7 @@ import pytest
 
 from gobelin.core.errors import GobelinError
 from gobelin.prediction.predictor import Predictions
+from gobelin.workbench.predict import _without_classes
 from gobelin.workbench.prediction_file import SUFFIXES, alone, format_of, joined, write
 
 NONE = np.zeros(0)
@@ -150,6 +151,12 @@ def test_what_is_no_number_is_empty(tmp_path: Path) -> None:
     assert [r["a"] for r in rows] == [1.5, None, "inf"] and "c" not in rows[0]
     assert [r["b"] for r in rows] == [[1.0, None], [], None]
     assert [r["a"] for r in read_back(tmp_path / "p.csv")] == ["1.5", "", "inf"]
+
+
+def test_empty_sets_are_told() -> None:
+    some = Predictions(**{**vars(PREDICTIONS), "sets": np.eye(3, 2, dtype=bool)})
+    assert _without_classes(some).startswith("1 row has an empty set: no class is as probable")
+    assert _without_classes(PREDICTIONS) == ""
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

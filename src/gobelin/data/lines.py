@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from gobelin.data.budget import MEGABYTE, limits, refuse
 
 LOOKED_AT = 256  # bytes that tell the encoding
 PIECE = 2**20  # bytes that are read at once
+WORD = 24  # bytes before and behind the first odd one, that its word is cut from
+WESTERN = "cp1252"  # the encoding that most files are in which are not UTF-8
 
 
 def text_lines(path: Path) -> Iterator[str]:
@@ -34,10 +37,26 @@ def text_lines(path: Path) -> Iterator[str]:
             raise GobelinError(
                 f"{path}: begins as {name} and is not {name} ({error}). Save it as UTF-8."
             ) from error
-        raise GobelinError(
-            f"{path}, byte {_first_odd_byte(path)}: is not UTF-8. Save it as UTF-8 (iconv -f latin1"
-            " -t utf-8)."
-        ) from error
+        place = _first_odd_byte(path)
+        raise GobelinError(f"{path}, byte {place}: is not UTF-8. {_remedy(path, place)}") from error
+
+
+def _remedy(path: Path, place: int) -> str:
+    """The command that makes UTF-8 of a file, with its first odd word as that command reads it: so
+    a person sees whether that is the encoding. place: of the first byte that is no UTF-8."""
+    with path.open("rb") as file:
+        file.seek(max(0, place - WORD))
+        before, after = file.read(min(place, WORD)), file.read(WORD)
+    start = re.split(rb"[\s,;|\"]", before)[-1]
+    word = start + re.split(rb"[\s,;|\"]", after)[0]
+    try:
+        read = word.decode(WESTERN)
+    except UnicodeDecodeError:
+        return "Save it as UTF-8 (iconv -f ENCODING -t utf-8, with the file's own encoding)."
+    return (
+        f"Save it as UTF-8 (iconv -f {WESTERN} -t utf-8); if {read!r} is not what stands there, the"
+        f" file has another encoding than {WESTERN}."
+    )
 
 
 def _encoding(head: bytes) -> str:

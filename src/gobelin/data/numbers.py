@@ -28,6 +28,26 @@ MONEY = (
     "(?:[$€£¥₹₽₩₺₪฿₴₦₫₨]|(?:US|A|C|NZ|HK|S|R)\\$|USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|AUD|CAD|NZD|SEK|NOK"
     "|DKK|PLN|CZK|HUF|RON|BRL|ZAR|RUB|TRY|KRW|MXN|SGD|HKD|kr\\.?|zł|Kč|Ft|lei|Fr\\.|Rs\\.?)"
 )
+ONE_MONEY = (  # signs and names of one currency; the rest are their own
+    ("$", "usd", "us$"),
+    ("€", "eur"),
+    ("£", "gbp"),
+    ("¥", "jpy", "cny", "rmb"),
+    ("₹", "rs", "inr"),
+    ("₽", "rub"),
+    ("₩", "krw"),
+    ("₺", "try"),
+    ("zł", "pln"),
+    ("kč", "czk"),
+    ("ft", "huf"),
+    ("lei", "ron"),
+    ("r$", "brl"),
+    ("s$", "sgd"),
+    ("c$", "cad"),
+    ("a$", "aud"),
+    ("fr", "chf"),
+    ("kr", "sek", "nok", "dkk"),
+)
 WRITTEN = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>{SIGN})?\s*(?:{MONEY}\s*)?(?P<second>{SIGN})?"
     rf"(?P<digits>\d(?:[\d.,]|{SPACES})*?|[.,]\d+)(?:[eE](?P<exponent>[-+]?\d{{1,3}}))?"
@@ -259,6 +279,26 @@ def is_infinite(value: Any) -> bool:  # noqa: ANN401
 def is_code(value: Any) -> bool:  # noqa: ANN401
     """Whether digits name something, as in 007: a number is not written with zeros before it."""
     return isinstance(value, str) and bool(LEADING_ZERO.fullmatch(value.strip()))
+
+
+def mixed(texts: Sequence[str]) -> tuple[str, str] | None:
+    """The first two texts with different signs of money, or one with a per cent and one without;
+    None where all are alike. Money without a sign goes with any."""
+    money: dict[str, str] = {}
+    percent: dict[bool, str] = {}
+    for text in texts:
+        match = WRITTEN.fullmatch(text.strip()) if len(text) <= LONGEST else None
+        if match is None or not float(re.sub("[^1-9]", "", match["digits"]) or 0):
+            continue  # nothing is 0 in any unit
+        percent.setdefault(bool(match["percent"]), text)
+        if sign := re.search(MONEY, text):
+            name = sign[0].lower().rstrip(".")
+            same = next((some[0] for some in ONE_MONEY if name in some), name)
+            money.setdefault(same, text)
+    for found in (list(money.values()), list(percent.values())):
+        if len(found) > 1:
+            return found[0], found[1]
+    return None
 
 
 def looks_written(values: Sequence[Any]) -> str:

@@ -114,9 +114,44 @@ def assign(
     else:
         strata = _strata(target, units, seed, by_row_order)
     sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
+    shares = (settings.valid, settings.test)
+    if settings.by == "time" and not any(u in recorded for u in units):
+        return _moments_whole(parts, strata[0], latest, units, sizes, shares)
     for stratum in strata:
-        _fill(parts, stratum, units, sizes, (settings.valid, settings.test), recorded)
+        _fill(parts, stratum, units, sizes, shares, recorded)
     return parts
+
+
+def _moments_whole(
+    parts: np.ndarray,
+    order: Sequence[str],
+    latest: Mapping[str, Any],
+    units: Mapping[str, list[int]],
+    sizes: Mapping[str, int],
+    shares: tuple[float, float],
+) -> np.ndarray:
+    """The parts of units in the order of time, with all units of one moment in one part: rows of
+    one day are no strangers to each other. Where a part would then be empty, a moment is divided,
+    which is told.
+
+    latest: the moment of each unit. Others as of `_fill`."""
+    of_moment: dict[Any, list[str]] = {}
+    for unit in filter(lambda u: sizes[u], order):
+        of_moment.setdefault(latest[unit], []).append(unit)
+    moments = {str(k): some for k, some in enumerate(of_moment.values())}
+    rows = {name: [row for u in some for row in units[u]] for name, some in moments.items()}
+    counts = {name: sum(sizes[u] for u in some) for name, some in moments.items()}
+    whole, divided = parts.copy(), parts.copy()
+    _fill(whole, list(moments), rows, counts, shares, {})
+    _fill(divided, order, units, sizes, shares, {})
+    if set(divided.tolist()) <= set(whole.tolist()):
+        return whole
+    LOG.warning(
+        "split.by = time: the labelled rows have %d different times, so rows of one time stand in"
+        " two parts.",
+        len(moments),
+    )
+    return divided
 
 
 def _with_lacking(

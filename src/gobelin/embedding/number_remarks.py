@@ -12,7 +12,7 @@ from typing import Any
 
 from gobelin.data.dates import days, needs_a_word, undecided
 from gobelin.data.fields import set_kind
-from gobelin.data.numbers import Writing, is_clock, is_code, means_none
+from gobelin.data.numbers import Writing, is_clock, is_code, means_none, mixed
 
 MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing
@@ -70,6 +70,9 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
             return f"{read}: its comma parts thousands. Where it is a decimal mark, write a point."
         if len(texts) > 2:
             return f"{read}: its point is a decimal mark. Where it parts thousands, leave it out."
+    if two := mixed(texts):
+        one, other = (f"{v[:40]!r} as {writing.number(v):.15g}" for v in two)
+        return f"{one} and {other} are read, of two units. If they should be one, write one."
     odd = [v for v in texts if (x := writing.number(v)) and _plain(v) != x]
     if odd:
         clock = is_clock(odd[0])

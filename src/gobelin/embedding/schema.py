@@ -193,6 +193,8 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
                 f" {set_kind(name, 'category')}."
             )
         said = tuple(word.strip().lower() for word in choices.missing)
+        if dataset.declared(name) == "category" and not chosen and not choices.order:
+            chosen = "category"  # numbers that the reader of the data knows to be classes
         read = target_reading(
             name, values, bid.kind, chosen or "", said, choices.order, dataset.levels(name)
         )

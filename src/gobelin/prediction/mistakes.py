@@ -77,6 +77,8 @@ def _wrong_classes(predictions: Predictions, target: Target, most: int) -> list[
     found = []
     for k in map(int, order):
         detail = f"{_percent(of_predicted[k])} for it, {_percent(of_truth[k])} for the truth"
+        if target.kind == "class" and of_predicted[k] < p[k].max():
+            detail += "; classes count equally, so a rare one needs less"
         if target.kind == "ordinal":
             levels = int(distance[k])
             detail = f"{levels} level{'s' * (levels > 1)} off; {detail}"

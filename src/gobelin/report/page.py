@@ -246,12 +246,12 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
 
 def _key_figures(findings: Sequence[Finding]) -> list[Finding]:
     """The main score over all rows, recall at the smallest k (the best three), and the worst
-    share of copies."""
+    share of copies that an audit could tell."""
     main = answer.main_score(findings)
     scores = [main] if main else []
     recalls = [f for f in findings if f.name.split("@")[0] == "recall" and _source(f) == "search"]
     smallest = min((f.name for f in recalls), key=lambda name: (len(name), name), default="")
-    copies = [f for f in findings if f.name == "copies" and _source(f) == "audit"]
+    copies = [f for f in findings if f.name == "copies" and _source(f) == "audit" and f.sure]
     worst = sorted(copies, key=lambda f: -(f.value or 0.0))[:1]
     found = [f for f in recalls if f.name == smallest and "by" not in f.scope]
     best = sorted(found, key=lambda f: -(f.value or 0.0))[:3]

@@ -15,7 +15,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality import shortcuts
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
-from gobelin.quality.few_rows import few_rows
+from gobelin.quality.few_rows import few_rows, too_few
 from gobelin.quality.named_labels import named_labels
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench import rare_values, shown_rows, time_order
@@ -101,7 +101,8 @@ def _cautions(run: Run) -> list[str]:
     cells = {field.name: train.cells(field) for field in with_names}
     least = run.settings.data.least_groups
     found = rare_values.warnings(run.encoders.embedder.encoders, cells, least)
-    return [*filter(None, [few_rows(rows.target, rows.parts)]), *found, *_long_texts(run)]
+    few = filter(None, (f(rows.target, rows.parts) for f in (too_few, few_rows)))
+    return [*few, *found, *_long_texts(run)]
 
 
 def _long_texts(run: Run) -> list[str]:

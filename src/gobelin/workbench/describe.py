@@ -21,7 +21,7 @@ from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Cell
 from gobelin.data.images import image_values
 from gobelin.data.media import kinds as media
-from gobelin.data.numbers import numbers_of
+from gobelin.data.numbers import Writing
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.spelling import spelled
 from gobelin.embedding.alignment.align import Shared
@@ -66,7 +66,7 @@ def described(
         findings
         if run.folder.saved
         else findings
-        + _typical(run, embeddings, label)
+        + _typical(run, cells, embeddings, label)
         + _columns(run, cells)
         + _agreeing(run, query_shared)
     )
@@ -149,7 +149,21 @@ def _generated_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
     return findings
 
 
-def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
+def _reference(run: Run, field: str, cell: Cell, rows: np.ndarray) -> np.ndarray:
+    """float32 [n, D_f]: these rows in a field. Of a table only in the columns that the record has:
+    what nobody asked is not odd."""
+    known, own = run.features, run.data.schema.field(field)
+    asked = [c for c in own.columns if c in cell]
+    if own.kind != "number" or len(asked) == len(own.columns):
+        return known.embeddings.features[field][rows]
+    dataset, encoder = run.checked.rows.dataset.rows(rows), known.embedder.encoders[field]
+    cells = [{c: v for c, v in (cell or {}).items() if c in asked} for cell in dataset.cells(own)]
+    return encoder.embed([encoder.decode(cell, dataset.root)[0] for cell in cells if cell])
+
+
+def _typical(
+    run: Run, cells: Mapping[str, Cell], query: Embeddings, label: int | None
+) -> list[Finding]:
     """The distance of each field of the record from the training rows, and from those of its
     predicted class.
     """
@@ -168,11 +182,12 @@ def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
             compared = numpy_generator(run.data.runtime.seed, "describe", field).permutation(rows)[
                 :MOST_REFERENCE_ROWS
             ]
-            typical = typicality(
-                run.features.embeddings.features[field][compared], query.features[field][0]
-            )
+            reference = _reference(run, field, cells[field], compared)
+            if len(reference) < LEAST_REFERENCE_ROWS:
+                continue
+            typical = typicality(reference, query.features[field][0])
             note = (
-                f"of {len(compared)} training rows lie at least as far from their {NEIGHBOURS}"
+                f"of {len(reference)} training rows lie at least as far from their {NEIGHBOURS}"
                 " nearest"
             )
             findings.append(
@@ -182,7 +197,7 @@ def _typical(run: Run, query: Embeddings, label: int | None) -> list[Finding]:
                     value=typical.share,
                     unit="share",
                     verdict=typical.verdict,
-                    n=len(compared),
+                    n=len(reference),
                     note=note,
                     source="describe",
                 )
@@ -216,10 +231,10 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
                     )
                 )
             continue
-        read = [np.nan if x is None else x for x in numbers_of([*known, value])]
-        numbers, number = np.array(read[:-1]), read[-1]
-        numbers = numbers[np.isfinite(numbers)]
-        if len(numbers) < LEAST_REFERENCE_ROWS or not np.isfinite(number):
+        writing = Writing.of(known)  # a query need not write the unit that all cells have
+        numbers = np.array([x for x in map(writing.number, known) if x is not None])
+        number = writing.number(value)
+        if len(numbers) < LEAST_REFERENCE_ROWS or number is None:
             continue
         low, high = (float(q) for q in np.quantile(numbers, [(1 - INNER) / 2, (1 + INNER) / 2]))
         if not low <= number <= high:

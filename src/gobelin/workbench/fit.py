@@ -13,6 +13,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Controls
 from gobelin.prediction.fusion_choice import POOL
 from gobelin.privacy.guarantee import Guarantee
+from gobelin.quality.few_rows import too_few
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run import privacy_ledger
 from gobelin.workbench.run.chain import Run
@@ -121,10 +122,13 @@ def _space(alignment: Alignment) -> Finding:
 
 
 def refuse(run: Run, generator: bool) -> None:
-    """Raise GobelinError, before any work, for a run without a target, and for data without images
-    where a generator is asked for."""
+    """Raise GobelinError, before any work, for a run without a target, for too few labelled
+    training rows, and for data without images where a generator is asked for."""
     if not run.settings.data.target:
         raise GobelinError("fit: a target was expected, found none. Name a column with --target.")
+    rows = None if run.folder.has("model") else run.data.rows  # a fitted run reads them if need be
+    if rows is not None and (few := too_few(rows.target, rows.parts)):
+        raise GobelinError(f"fit: {few}")
     if generator:
         _ = run.generator.field
 

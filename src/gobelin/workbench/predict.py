@@ -41,7 +41,8 @@ def predicted(predictor: RunDelivered, dataset: Dataset, settings: Check) -> Pre
     rows = new_rows(features, dataset, settings, "predict").dataset
     embeddings = features.embedder.embed(rows, features.data.progress)
     predictions = predictor.model.predict(predictor.inputs(embeddings))
-    for line in filter(None, (_favoured(predictions), _referred(predictions))):
+    told = (_favoured(predictions), _without_classes(predictions), _referred(predictions))
+    for line in filter(None, told):
         LOG.warning("predict: %s", line)
     return replace(predictions, id_column=_id_column(features, dataset) or "id")
 
@@ -57,6 +58,19 @@ def _favoured(predictions: Predictions) -> str:
         f"{counted(other, 'row gets', 'rows get')} a class that is not the most probable one, as"
         " rare classes count as much as common ones. Fit with --metric accuracy to get the most"
         " probable."
+    )
+
+
+def _without_classes(predictions: Predictions) -> str:
+    """A line on rows whose prediction set is empty; '' for none."""
+    if predictions.kind == "labels" or predictions.sets is None:
+        return ""
+    count = int((~predictions.sets.any(1)).sum())
+    if not count:
+        return ""
+    return (
+        f"{counted(count, 'row has', 'rows have')} an empty set: no class is as probable as the"
+        " true class was in most training rows. They are among the doubtful ones."
     )
 
 

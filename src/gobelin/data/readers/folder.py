@@ -13,6 +13,7 @@ import pyarrow as pa
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.class_folders import class_files, classes_and_parts, tables_in
+from gobelin.data.dataset import declared
 
 
 @settings_class
@@ -39,4 +40,6 @@ class Folder:
             )
         classes, parts = classes_and_parts(path, files)
         columns = {kind: [f.relative_to(path).as_posix() for f in files], "class": classes}
-        return pa.table({**columns, **({"split": parts} if parts else {})}), path
+        table = pa.table({**columns, **({"split": parts} if parts else {})})
+        place = table.column_names.index("class")  # folders 0 to 9 are classes too, and no numbers
+        return table.cast(table.schema.set(place, declared("class", pa.string(), "category"))), path

@@ -10,7 +10,7 @@ import io
 import logging
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +21,7 @@ from PIL import Image
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import refuse
+from gobelin.data.dataset import declared
 from gobelin.data.files import BadCell
 from gobelin.data.npy import DAMAGED_ZIP, NpyHeader, npy_array, npy_header
 
@@ -36,8 +37,9 @@ CHANNELS = (1, 3, 4)  # a last axis of so many is one of channels
 
 @settings_class
 class Npz:
-    """No settings. Columns: `image` or `volume` (bytes), `label` (a number, or a list of the
-    numbers of the labels that a row has), `split` where the arrays name parts.
+    """No settings. Columns: `image` or `volume` (bytes), `label` (a class where whole numbers from
+    0 repeat, else a number; or a list of the numbers of the labels that a row has), `split` where
+    the arrays name parts.
     """
 
     def claims(self, path: Path) -> bool:
@@ -104,10 +106,24 @@ def _joined(
         split += [part] * count
     columns: dict[str, Any] = {kind: pa.array(cells, pa.binary())}
     if any(label is not None for label in labels):
-        columns["label"] = labels
+        columns["label"] = pa.array(labels)
     if any(split):
-        columns["split"] = split
-    return pa.table(columns)
+        columns["split"] = pa.array(split)
+    fields = [
+        declared(n, c.type, "category")
+        if n == "label" and _classes(labels)
+        else pa.field(n, c.type)
+        for n, c in columns.items()
+    ]
+    return pa.table(list(columns.values()), pa.schema(fields))
+
+
+def _classes(labels: Sequence[Any]) -> bool:
+    """Whether labels number the classes from 0, each with two rows on average at least."""
+    known = [label for label in labels if isinstance(label, int) and not isinstance(label, bool)]
+    found = set(known)
+    whole = all(label is None or isinstance(label, int) for label in labels)
+    return whole and found == set(range(len(found))) and 4 <= 2 * len(found) <= len(known)
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> NpyHeader:

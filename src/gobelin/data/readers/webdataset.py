@@ -1,7 +1,8 @@
 """WebDataset: archives (tar) whose files are grouped by their names, one group a row.
 
 `0001.jpg`, `0001.txt`, `0001.cls` and `0001.json` are one row. An image, a sound or a volume stays
-in the archive, and its cell says where; texts and numbers are read. Pickles are left out.
+in the archive, and its cell says where; texts and numbers are read. Pickles are left out. Files of
+a row need not stand side by side.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
+from gobelin.data.dataset import declared
 from gobelin.data.images import IMAGE_SUFFIXES
 from gobelin.data.part_names import name_parts, part_of
 from gobelin.data.sounds import SOUND_SUFFIXES
@@ -31,6 +33,9 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 TEXTS = {"txt", "text", "caption", "transcript", "json", "cls", "cls2", "index", "inx", "id"}
 PICKLES = {"pyd", "pkl", "pickle", "pth", "pt", "ten", "tb"}
 SIGNS = re.compile(r"[-_. ]")
+CLASS = "class"  # the column of the files .cls, whose numbers are classes
+NUMBERED = re.compile(r"\d+\b")  # the rest of a name behind a dot in it, no word of a suffix
+LEAST_NUMBERED = 4  # columns of one row each
 Row = dict[str, Any]
 
 
@@ -63,6 +68,7 @@ class Webdataset:
                 " expected in the archives."
             )
         parts = [row.pop("") for row in rows]
+        _refuse_dots(path, rows)
         if name_parts(parts):
             for row, part in zip(rows, parts, strict=True):
                 row["split"] = part
@@ -82,9 +88,11 @@ def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
     folder, _, own = name.rpartition("/")
     word = SIGNS.split(own)[0]
     part = word if part_of(word) else folder
+    before: dict[str, Row] = {}  # the rows of this archive by the name of their files
     try:
         with tarfile.open(shard, "r:") as archive:
             key, row = "", Row()
+            placed: dict[str, list[str]] = {}  # suffix of a file of this row -> its columns
             for member in archive:
                 stem, suffix = _named(member.name)
                 if member.isdir():
@@ -96,19 +104,48 @@ def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
                     left_out["that could run any program (pickles)"] += 1
                     continue
                 if stem != key:
-                    if row:
-                        yield {**row, "": part}
-                    key, row = stem, Row()
+                    if row and not _joined(before, key, row):
+                        before[key] = row
+                        yield row
+                    key, row, placed = stem, Row({"": part}), {}
+                if suffix in placed:  # as for tar, the last of a name counts
+                    left_out["that a later one of the same name replaces"] += 1
+                    row = {c: v for c, v in row.items() if c not in placed[suffix]}
+                known = set(row)
                 short = f"{stem.rpartition('/')[2]}.{suffix}"
                 found = TarMember(name, member.offset_data, member.size, short)
                 _add(row, suffix, found, archive, member)
-            if row:
-                yield {**row, "": part}
+                placed[suffix] = [c for c in row if c not in known]
+            if row and not _joined(before, key, row):
+                yield row
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise GobelinError(
             f"{shard}: is no tar archive that is read, or is damaged ({str(error)[:60]}). Pack it"
             " again, without compression."
         ) from error
+
+
+def _joined(before: dict[str, Row], key: str, row: Row) -> bool:
+    """Whether the files of a row stand apart in the archive, and are joined to those before.
+    Another row of the same name has the same columns and stays a row."""
+    earlier = before.get(key)
+    if earlier is None or (earlier.keys() & row.keys()) - {""}:
+        return False
+    earlier.update(row)
+    return True
+
+
+def _refuse_dots(path: Path, rows: list[Row]) -> None:
+    """Raises GobelinError where names hold dots, as in `track 2.0.mp3`: the rest of the name would
+    be a column, and rows with one beginning would be one row."""
+    counts = Counter(name for row in rows for name in row)
+    alone = [name for name, count in counts.items() if count == 1 and NUMBERED.match(name)]
+    if len(alone) >= LEAST_NUMBERED:
+        raise GobelinError(
+            f"{path}: names of files hold dots before the suffix (first: a dot and then"
+            f" {alone[0][:40]!r}). A row is what stands before the first dot: write _ for the"
+            " others."
+        )
 
 
 def _named(path: str) -> tuple[str, str]:
@@ -138,7 +175,7 @@ def _add(
     if last == "json":
         _add_json(row, suffix, text)
     elif last.startswith(("cls", "ind", "inx")):
-        row["class" if suffix == "cls" else suffix] = int(text) if text.isdecimal() else text
+        row[CLASS if suffix == "cls" else suffix] = int(text) if text.isdecimal() else text
     else:
         row["text" if suffix == "txt" else suffix] = text
 
@@ -163,7 +200,12 @@ def _add_json(row: Row, suffix: str, text: str) -> None:
 def _table(path: Path, rows: list[Row]) -> pa.Table:
     names = list(dict.fromkeys(name for row in rows for name in row))
     refuse_table(str(path), len(rows), len(names))
-    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+    columns = {name: _column([row.get(name) for row in rows]) for name in names}
+    fields = [
+        declared(n, c.type, "category") if n == CLASS else pa.field(n, c.type)
+        for n, c in columns.items()
+    ]
+    return pa.table(list(columns.values()), pa.schema(fields))
 
 
 def _column(values: list[Any]) -> pa.Array:
