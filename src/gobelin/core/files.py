@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError
-from gobelin.core.printable import encodable_json
+from gobelin.core.printable import encodable_json, safe_json
 from gobelin.core.temporary import temporary_beside
 
 # Errors of writing that a user can mend by choosing another place.
@@ -193,8 +193,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
-    write_text(path, encodable_json(text))
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    write_text(path, safe_json(text) + "\n")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
@@ -205,8 +205,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
-    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-    write_text(path, encodable_json("".join(lines)))
+    lines = (safe_json(json.dumps(row, ensure_ascii=False, default=str)) + "\n" for row in rows)
+    write_text(path, "".join(lines))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
