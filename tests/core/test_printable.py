@@ -68,8 +68,9 @@ def test_nothing_unsafe_is_left_and_json_reads_back(text: str) -> None:
 
 @pytest.mark.parametrize("where", ["write_json", "write_lines", "predictions"])
 def test_files_of_json_hold_nothing_that_a_terminal_obeys(where: str, tmp_path: Path) -> None:
-    """Somebody may print such a file with `cat`."""
-    rows = [{f"{name}": text, "of": [text]} for name, text in zip("ab" * 9, UNSAFE, strict=False)]
+    """Somebody may print such a file with `cat`. Half a character is not read back."""
+    texts = [text for text in UNSAFE if text.encode("utf-8", "ignore").decode() == text]
+    rows = [{"a": text, text: [text]} for text in texts]
     path = tmp_path / "x.jsonl"
     if where == "write_lines":
         write_lines(path, rows)
@@ -78,9 +79,9 @@ def test_files_of_json_hold_nothing_that_a_terminal_obeys(where: str, tmp_path: 
         write_json(path, rows)
         read_back = read_json(path)
     else:
-        table = pa.table({"a": [t.encode("utf-8", "replace").decode() for t in UNSAFE]})
+        table = pa.table({"a": texts})
         write(table, path, ".jsonl")
         rows, read_back = table.to_pylist(), read_lines(path)
     text = path.read_bytes().decode()
     assert not [c for c in text if c != "\n" and unicodedata.category(c) in ESCAPED_CATEGORIES]
-    assert read_back == rows
+    assert read_back == rows and len(texts) > 5
