@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core import parse
-from gobelin.core.arrow import texts, true_places, whole_numbers
+from gobelin.core.arrow import roomy, texts, true_places, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint
 from gobelin.data.fields import Cell, Field
@@ -44,6 +44,7 @@ DECLARED = b"gobelin_declared"
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+WIDE_FILE_TYPE = roomy(FILE_TYPE, 2**62)  # of columns of more than two gigabytes
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Dataset:
         cell = _numbers_or_none if _is_numeric_list(self.table[column].type) else _cell
         values = [cell(v) for v in self.table[column].to_pylist()]
         kind = self.table[column].type
-        if FILE_TYPE in (kind, getattr(kind, "value_type", None)):
+        if is_file_type(kind) or is_file_type(getattr(kind, "value_type", None)):
             values = [_cell(_file(v)) for v in values]
         if bad := self._bad_rows.get(column):
             values = [None if i in bad else v for i, v in zip(self.ids, values, strict=True)]
@@ -293,13 +294,18 @@ def _holds_lineage(table: pa.Table) -> np.ndarray:
     return marked
 
 
+def is_file_type(kind: pa.DataType | None) -> bool:
+    """Whether cells of this type are files, as bytes or as paths."""
+    return kind in (FILE_TYPE, WIDE_FILE_TYPE)
+
+
 def _file_kind(kind: pa.DataType) -> str:
     """How a column of this type can hold files: as 'path', 'bytes' or 'both'; '' = not at all."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "path"
     return (
         "both"
-        if kind == FILE_TYPE
+        if is_file_type(kind)
         else "bytes"
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
         else ""
@@ -317,11 +323,11 @@ def _as_files(table: pa.Table, names: Sequence[str]) -> pa.Table:
                 "bytes": pa.nulls(len(column), pa.binary()),
                 "path": pa.nulls(len(column), pa.string()),
             }
-            arrays[kind] = column.cast(FILE_TYPE.field(kind).type)
+            arrays[kind] = column
             table = table.set_column(
                 table.column_names.index(name),
                 name,
-                pa.StructArray.from_arrays(arrays.values(), fields=list(FILE_TYPE)),
+                pa.StructArray.from_arrays(arrays.values(), names=list(arrays)),
             )
     return table
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gobelin.core.arrow import whole_numbers, wide
+from gobelin.core.arrow import roomy, whole_numbers, wide
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
@@ -205,12 +205,13 @@ def _changed(value: Any, change: Change) -> Any:  # noqa: ANN401
 
 def _array(values: list[Any]) -> pa.ChunkedArray:
     """A column of texts, of bytes, or of both as {bytes, path}; or of lists of these."""
-    kinds = {type(v) for v in spread(values) if v is not None}
+    held = [v for v in spread(values) if v is not None]
+    kinds, needed = set(map(type, held)), sum(map(len, held))  # a letter has a byte or more
     kind = pa.binary() if kinds == {bytes} else pa.string()
     if kinds == {bytes, str}:
         kind, values = FILE_TYPE, [_changed(v, _pair) for v in values]  # type: ignore[arg-type]
     lists = any(isinstance(v, list) for v in values)
-    array = pa.array(values, pa.list_(kind) if lists else kind)
+    array = pa.array(values, roomy(pa.list_(kind) if lists else kind, needed))
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
