@@ -28,6 +28,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.printable import encodable_json, safe_json
 from gobelin.core.temporary import temporary_beside
 
+KEPT = 2**26  # bytes of JSON that are kept between two passes over them
 # Errors of writing that a user can mend by choosing another place.
 UNWRITABLE = {
     errno.EACCES,
@@ -60,6 +61,37 @@ def fingerprint(*parts: object) -> str:
             data = part if isinstance(part, bytes) else canonical_json(part).encode()
             digest.update(f"{type(part).__name__} {len(data)} ".encode())
             digest.update(data)
+    return digest.hexdigest()
+
+
+def fingerprint_of_columns(columns: Mapping[str, Iterable[list[Any]]]) -> str:
+    """The `fingerprint` of {name: values}, whose values come in parts, so that all of them are
+    never in memory as texts. columns: each can be gone through twice, as the length is hashed
+    first.
+    """
+
+    def pieces() -> Iterator[bytes]:
+        yield b"{"
+        for k, name in enumerate(sorted(columns)):
+            yield f"{',' if k else ''}{canonical_json(name)}:[".encode()
+            comma = ""
+            for part in columns[name]:
+                if part:
+                    yield f"{comma}{canonical_json(part)[1:-1]}".encode()
+                    comma = ","
+            yield b"]"
+        yield b"}"
+
+    length, kept = 0, list[bytes]()
+    for piece in pieces():
+        length += len(piece)
+        if length <= KEPT:
+            kept.append(piece)
+        else:
+            kept.clear()
+    digest = hashlib.sha256(f"dict {length} ".encode())
+    for piece in kept if length <= KEPT else pieces():
+        digest.update(piece)
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ Rows that `curate` has corrected are still real: `gobelin_curated` holds what wa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from gobelin.core import parse
 from gobelin.core.arrow import roomy, texts, true_places, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
-from gobelin.core.files import fingerprint
+from gobelin.core.files import fingerprint, fingerprint_of_columns
 from gobelin.data.fields import Cell, Field
 from gobelin.data.images import Opening
 from gobelin.data.spelling import named
@@ -44,6 +44,7 @@ DECLARED = b"gobelin_declared"
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+PART = 2**24  # bytes of a column that are Python values at once, where all are not needed
 WIDE_FILE_TYPE = roomy(FILE_TYPE, 2**62)  # of columns of more than two gigabytes
 
 
@@ -222,11 +223,20 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the column names and of every value (paths, not the files' contents)."""
-        columns = {
-            name: [_plain(v) for v in self.table[name].to_pylist()]
-            for name in sorted(self.column_names)
-        }
-        return fingerprint(columns)
+        return fingerprint_of_columns({n: _Parts(self.table[n]) for n in self.column_names})
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The plain values of a column, a part of the rows at a time."""
+
+    column: pa.ChunkedArray
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        rows = len(self.column)
+        at_once = max(1, PART * rows // max(PART, self.column.nbytes))
+        for start in range(0, rows, at_once):
+            yield [_plain(v) for v in self.column.slice(start, at_once).to_pylist()]
 
 
 def ordered(name: str, kind: pa.DataType, levels: Sequence[Any]) -> pa.Field:

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gobelin.core.arrow import roomy, whole_numbers, wide
+from gobelin.core.arrow import roomy, true_places, wide
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
@@ -127,10 +127,10 @@ def _names_several(column: pa.ChunkedArray, root: Path) -> bool:
 
 def _sampled(column: pa.ChunkedArray) -> list[Any]:
     """Some present cells, evenly chosen."""
-    present = column.drop_null()
+    present = true_places(column.is_valid())
     step = max(1, len(present) // LOOKED_AT)
-    rows = present.take(whole_numbers(range(0, len(present), step)[:LOOKED_AT]))
-    return rows.to_pylist()
+    # one by one, as `take` would join all chunks first
+    return [column[int(row)].as_py() for row in present[::step][:LOOKED_AT]]
 
 
 def _change(column: pa.ChunkedArray, folder: Path, root: Path) -> Change | None:
