@@ -11,6 +11,7 @@ import pytest
 
 from gobelin.core import arrow
 from gobelin.core.arrow import floats, levels, true_places, wide
+from gobelin.data.dataset import FILE_TYPE
 
 COLUMNS = {
     "float64": pa.array([1.5, None, -2.0, 3.25, None, 0.0, 7.0, 8.0, 9.0, None]),
@@ -59,6 +60,15 @@ def test_true_places_are_those_of_python() -> None:
         assert true_places(column).tolist() == wanted
 
 
+CELLS: dict[pa.DataType, object] = {
+    FILE_TYPE: {"bytes": b"x" * 40, "path": None},
+    pa.list_(pa.struct([("a", pa.list_(pa.string())), ("n", pa.int8())])): [
+        {"a": ["x" * 40, None], "n": 3},
+        None,
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "large"),
     [
@@ -66,6 +76,11 @@ def test_true_places_are_those_of_python() -> None:
         (pa.binary(), pa.large_binary()),
         (pa.list_(pa.string()), pa.large_list(pa.large_string())),
         (pa.list_(pa.binary()), pa.large_list(pa.large_binary())),
+        (FILE_TYPE, pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])),
+        (
+            pa.list_(pa.struct([("a", pa.list_(pa.string())), ("n", pa.int8())])),
+            pa.large_list(pa.struct([("a", pa.large_list(pa.large_string())), ("n", pa.int8())])),
+        ),
         (pa.float64(), pa.float64()),
         (pa.large_string(), pa.large_string()),
     ],
@@ -74,8 +89,8 @@ def test_cells_of_more_bytes_than_one_array_holds_get_wide_offsets(
     kind: pa.DataType, large: pa.DataType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two gigabytes, and here of fewer, Arrow takes no rows: it joins the chunks first."""
-    cell = [["x" * 40, None]] if pa.types.is_list(kind) else ["x" * 40]
-    values = [1.0, None] * 30 if kind == pa.float64() else [*cell, None] * 30
+    cell = CELLS.get(kind, ["x" * 40, None] if pa.types.is_list(kind) else "x" * 40)
+    values = [1.0, None] * 30 if kind == pa.float64() else [cell, None] * 30
     column = pa.chunked_array([pa.array(values, kind)] * 2)
     assert wide(column).type == kind
     monkeypatch.setattr(arrow, "MOST_BYTES", 1000)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gobelin.core.printable import encodable_json, json_text, printable
+from gobelin.core.files import read_json, read_lines, write_json, write_lines
+from gobelin.core.printable import ESCAPED_CATEGORIES, encodable_json, json_text, printable
+from gobelin.workbench.prediction_file import write
 
 UNSAFE = {
     "\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m",
@@ -60,3 +64,24 @@ def test_nothing_unsafe_is_left_and_json_reads_back(text: str) -> None:
         shown.encode()
     assert json.loads(json_text({text: [text]})) == {text: [text]}
     assert json.loads(encodable_json(json.dumps(text, ensure_ascii=False)).encode()) == text
+
+
+@pytest.mark.parametrize("where", ["write_json", "write_lines", "predictions"])
+def test_files_of_json_hold_nothing_that_a_terminal_obeys(where: str, tmp_path: Path) -> None:
+    """Somebody may print such a file with `cat`. Half a character is not read back."""
+    texts = [text for text in UNSAFE if text.encode("utf-8", "ignore").decode() == text]
+    rows = [{"a": text, text: [text]} for text in texts]
+    path = tmp_path / "x.jsonl"
+    if where == "write_lines":
+        write_lines(path, rows)
+        read_back = read_lines(path)
+    elif where == "write_json":
+        write_json(path, rows)
+        read_back = read_json(path)
+    else:
+        table = pa.table({"a": texts})
+        write(table, path, ".jsonl")
+        rows, read_back = table.to_pylist(), read_lines(path)
+    text = path.read_bytes().decode()
+    assert not [c for c in text if c != "\n" and unicodedata.category(c) in ESCAPED_CATEGORIES]
+    assert read_back == rows and len(texts) > 5

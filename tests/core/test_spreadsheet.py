@@ -24,6 +24,12 @@ FORMULAS = [
     "\ufeff=1",
     "\u200b=1",
     "\u3000=1",
+    "\u202e=1",
+    "\u2066=1",
+    "\u061c+x",
+    "\x9b@x",
+    "\U000e0001=1",
+    "\ufe0f=1",
     "＝1＋1",
     "＋1",
     "－1+x",
@@ -50,6 +56,8 @@ HARMLESS = [
     "3-4",
     "a@b",
     "1;-3;4",
+    "cat|dog",
+    "-1|2|-3.5",
 ]
 
 
@@ -60,7 +68,7 @@ def test_a_formula_is_a_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("before", ['"', '""', ' " ', "\u200e", "\x00", ' "\u2060'])
-@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n"])
+@pytest.mark.parametrize("separator", [";", "\t", "\n", "\r\n", "|"])
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
 def test_a_formula_behind_a_separator_is_a_text(before: str, separator: str, sign: str) -> None:
     """A quotation mark behind the separator opens a cell there, and vanishes: what is left begins
@@ -69,7 +77,7 @@ def test_a_formula_behind_a_separator_is_a_text(before: str, separator: str, sig
     assert f"{separator}'{before}{sign}" in text_cell(text)
     file = io.StringIO(newline="")
     assert write_csv(file, ["id", "t"], [{"id": "a", "t": text}]) == 1
-    for delimiter in (";", "\t"):
+    for delimiter in (";", "\t", "|"):
         file.seek(0)
         cells = [c for row in csv.reader(file, delimiter=delimiter) for c in row]
         assert not [c for c in cells if c.strip('\u200e\u2060\x00 "')[:1] in tuple("=+-@")]

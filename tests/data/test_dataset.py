@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gobelin.core import files
 from gobelin.core.errors import GobelinError
+from gobelin.data import dataset
 from gobelin.data.dataset import LINEAGE_COLUMN, ORIGIN_COLUMN, Dataset, derived_rows
 from gobelin.data.fields import Field
 
@@ -136,6 +138,44 @@ def test_made_rows_carry_their_lineage(data: Dataset) -> None:
 def test_a_made_row_is_never_real(data: Dataset, origin: str) -> None:
     with pytest.raises(ValueError, match="is not one of"):
         derived_rows(data.rows([0]), {}, ["m"], origin, [{}])
+
+
+STRANGE = [
+    "",
+    "a",
+    "\u00e9\u2028\x9b\x1b",
+    '"',
+    "\\",
+    "\ud7ff",
+    "\U0001f469\u200d\U0001f52c",
+    "x" * 500,
+]
+KINDS = {
+    "texts": pa.array([None, *STRANGE] * 5),
+    "numbers": pa.array([1.0, None, float("nan"), 1e300, -0.0] * 9),
+    "whole": pa.array([1, None, 2**62] * 15),
+    "bytes": pa.array([b"\x00\xff", None, b""] * 15),
+    "lists": pa.array([["p", None], [], None] * 15),
+    "files": pa.array([{"bytes": None, "path": "a"}, None, {"bytes": b"1", "path": None}] * 15),
+    "dates": pa.array([86400, None, 0] * 15, pa.timestamp("s")),
+}
+
+
+@pytest.mark.parametrize("part", [1, 100, 2**24])
+@pytest.mark.parametrize("kept", [0, 2**26])
+def test_a_fingerprint_in_parts_is_that_of_the_whole(
+    part: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the hash of all values in one text, as it was before, so that runs keep their
+    keys."""
+    monkeypatch.setattr(dataset, "PART", part)
+    monkeypatch.setattr(files, "KEPT", kept)
+    for names in ([*KINDS], ["texts"], []):
+        table = pa.table({f"{n} \u00e9\n": KINDS[n] for n in names})
+        whole = {n: [dataset._plain(v) for v in table[n].to_pylist()] for n in table.column_names}
+        assert Dataset(table, Path("/d"), "x").fingerprint == files.fingerprint(whole)
+    empty = pa.table({"a": pa.array([], pa.string())})
+    assert Dataset(empty, Path("/d"), "x").fingerprint == files.fingerprint({"a": []})
 
 
 def test_fingerprint_is_of_cells_and_not_of_the_order_of_columns(data: Dataset) -> None:

@@ -46,6 +46,20 @@ def test_a_folder_with_keys_is_never_written_over(tmp_path: Path) -> None:
         new_keys(tmp_path / "new", "")
 
 
+def test_a_link_to_nothing_gets_no_key(tmp_path: Path) -> None:
+    """Nor does a link to such a link, one to itself, or one into a folder that is missing. A link
+    to an empty folder is a folder."""
+    links = {"one": "none", "two": "one", "itself": "itself", "deep": "no/such/folder"}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+        with pytest.raises(GobelinError, match="a link that leads to nothing"):
+            new_keys(tmp_path / name)
+    assert {p.name for p in tmp_path.iterdir()} == set(links)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    assert new_keys(tmp_path / "link")["key"].is_file() and (tmp_path / "link").is_symlink()
+
+
 @pytest.mark.parametrize(
     "key",
     [

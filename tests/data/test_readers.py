@@ -157,9 +157,16 @@ def test_parquet_bytes_files_and_dictionaries(tmp_path: Path) -> None:
         pa.array([f"a text {k}" for k in range(40)]).dictionary_encode(),
         pa.array([bytes([255, 0, k]) for k in range(40)]),
         pa.array([{"bytes": bytes([255, 0, k]), "path": None} for k in range(40)]),
+        pa.array(
+            [
+                {"bytes": b"\xff\0" if k % 2 else None, "path": None if k % 2 else f"{k}.png"}
+                for k in range(40)
+            ]
+        ),
+        pa.array([[{"bytes": bytes([255, 0, k]), "path": None}] for k in range(40)]),
         pa.array([[f"one {k}", "two"] for k in range(40)]),
     ],
-    ids=["texts", "dictionary", "bytes", "files", "lists"],
+    ids=["texts", "dictionary", "bytes", "files", "one or the other", "lists of files", "lists"],
 )
 def test_a_column_of_more_than_two_gigabytes_can_be_divided_into_rows(
     column: pa.Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -173,6 +180,8 @@ def test_a_column_of_more_than_two_gigabytes_can_be_divided_into_rows(
     assert "large" in str(wide.table["x"].type) and "large" not in str(plain.table["x"].type)
     assert wide.rows([3, 1]).values("x") == plain.rows([3, 1]).values("x")
     assert wide.fingerprint == plain.fingerprint
+    both = plain.join(wide)
+    assert both.rows([1, 41]).values("x") == plain.rows([1, 1]).values("x")
 
 
 def test_parquet_refusals(tmp_path: Path) -> None:

@@ -34,13 +34,28 @@ def texts(values: Sequence[str | None]) -> pa.Array:
 def wide(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of texts or bytes whose rows can be joined in one array: where they have more bytes
     than its offsets reach, the type with offsets of int64. Arrow raises where it takes rows of the
-    other, and joins its chunks on the way. Lists of texts or bytes too; other columns as they are.
+    other, and joins its chunks on the way. Lists and structs of them too; other columns as they
+    are.
     """
-    kind = column.type
-    inside = kind.value_type if pa.types.is_list(kind) or pa.types.is_large_list(kind) else kind
-    if inside not in WIDE or column.nbytes <= MOST_BYTES:
-        return column
-    return column.cast(WIDE[inside] if inside is kind else pa.large_list(WIDE[inside]))
+    large = roomy(column.type, column.nbytes)
+    return column if large == column.type else column.cast(large)
+
+
+def roomy(kind: pa.DataType, needed: int) -> pa.DataType:
+    """The type, with offsets of int64 where one array of it must hold so many bytes."""
+    return _wide(kind) if needed > MOST_BYTES else kind
+
+
+def _wide(kind: pa.DataType) -> pa.DataType:
+    """The type with offsets of int64 for texts and bytes, in lists and structs too."""
+    if kind in WIDE:
+        return WIDE[kind]
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_wide(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inside = _wide(kind.value_type)
+        return kind if inside == kind.value_type else pa.large_list(inside)
+    return kind
 
 
 def whole_numbers(values: Sequence[int] | np.ndarray) -> pa.Array:

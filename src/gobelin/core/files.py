@@ -25,9 +25,10 @@ from safetensors.numpy import load_file, save_file
 
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError
-from gobelin.core.printable import encodable_json
+from gobelin.core.printable import encodable_json, safe_json
 from gobelin.core.temporary import temporary_beside
 
+KEPT = 2**26  # bytes of JSON that are kept between two passes over them
 # Errors of writing that a user can mend by choosing another place.
 UNWRITABLE = {
     errno.EACCES,
@@ -60,6 +61,37 @@ def fingerprint(*parts: object) -> str:
             data = part if isinstance(part, bytes) else canonical_json(part).encode()
             digest.update(f"{type(part).__name__} {len(data)} ".encode())
             digest.update(data)
+    return digest.hexdigest()
+
+
+def fingerprint_of_columns(columns: Mapping[str, Iterable[list[Any]]]) -> str:
+    """The `fingerprint` of {name: values}, whose values come in parts, so that all of them are
+    never in memory as texts. columns: each can be gone through twice, as the length is hashed
+    first.
+    """
+
+    def pieces() -> Iterator[bytes]:
+        yield b"{"
+        for k, name in enumerate(sorted(columns)):
+            yield f"{',' if k else ''}{canonical_json(name)}:[".encode()
+            comma = ""
+            for part in columns[name]:
+                if part:
+                    yield f"{comma}{canonical_json(part)[1:-1]}".encode()
+                    comma = ","
+            yield b"]"
+        yield b"}"
+
+    length, kept = 0, list[bytes]()
+    for piece in pieces():
+        length += len(piece)
+        if length <= KEPT:
+            kept.append(piece)
+        else:
+            kept.clear()
+    digest = hashlib.sha256(f"dict {length} ".encode())
+    for piece in kept if length <= KEPT else pieces():
+        digest.update(piece)
     return digest.hexdigest()
 
 
@@ -193,8 +225,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"
-    write_text(path, encodable_json(text))
+    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+    write_text(path, safe_json(text) + "\n")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
@@ -205,8 +237,8 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line."""
-    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-    write_text(path, encodable_json("".join(lines)))
+    lines = (safe_json(json.dumps(row, ensure_ascii=False, default=str)) + "\n" for row in rows)
+    write_text(path, "".join(lines))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

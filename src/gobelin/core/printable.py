@@ -33,7 +33,13 @@ def printable(value: object, lines: bool = False) -> str:
 def json_text(value: object, indent: int | None = None) -> str:
     r"""JSON with unsafe characters as JSON writes them: \u001b, \u202e. Without `indent` it is one
     line."""
-    return _escaped(json.dumps(value, indent=indent, ensure_ascii=False), "\n", _as_in_json)
+    return safe_json(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+def safe_json(text: str) -> str:
+    r"""JSON with unsafe characters as JSON writes them: \u001b, \u202e. It reads back to the same
+    value, as such characters stand within texts alone. Line feeds between the entries stay."""
+    return _escaped(text, "\n", _as_in_json)
 
 
 def encodable_json(text: str) -> str:
@@ -50,7 +56,7 @@ def counted(count: int, one: str, several: str) -> str:
 def _escaped(text: str, kept: str, escape: Callable[[str], str]) -> str:
     if text.isascii() and text.isprintable():
         return text
-    return "".join(escape(c) if c not in kept and _unsafe(c) else c for c in text)
+    return text.translate({ord(c): escape(c) for c in set(text) if c not in kept and _unsafe(c)})
 
 
 def _unsafe(character: str) -> bool:

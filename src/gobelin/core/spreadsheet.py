@@ -17,14 +17,18 @@ from typing import TextIO
 
 # What may stand before a formula: blanks, letters without width or of control, and quotation marks,
 # which end a cell where another program splits the line, as ;"" does.
-BEFORE = r"[\s\x00-\x1f\x7f\xad\u200b-\u200f\u2060-\u2064\ufeff\"]*"
+BEFORE = (
+    r"[\s\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    r"\ufff9-\ufffb\U000e0000-\U000e0fff\"]*"
+)
 # In full width, too: some programs read ＝ as =.
 FORMULA = re.compile(BEFORE + r"[=+\-@\uff1d\uff0b\uff0d\uff20]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
 # Where a program of another country splits a line, a new cell begins. A comma does it only where
-# another sign stands between the cells of the file: else such a text is quoted.
-SEPARATORS = re.compile(r"([;\t\r\n])")
-SEPARATORS_AND_COMMA = re.compile(r"([;\t\r\n,])")
+# another sign stands between the cells of the file: else such a text is quoted. The bar stands
+# between the classes of a prediction set, so somebody may split by it.
+SEPARATORS = re.compile(r"([;\t\r\n|])")
+SEPARATORS_AND_COMMA = re.compile(r"([;\t\r\n|,])")
 SPLIT_BY_MANY = ("\t", "\r", "\n")
 
 

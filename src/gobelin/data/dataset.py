@@ -12,7 +12,7 @@ Rows that `curate` has corrected are still real: `gobelin_curated` holds what wa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core import parse
-from gobelin.core.arrow import texts, true_places, whole_numbers
+from gobelin.core.arrow import roomy, texts, true_places, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
-from gobelin.core.files import fingerprint
+from gobelin.core.files import fingerprint, fingerprint_of_columns
 from gobelin.data.fields import Cell, Field
 from gobelin.data.images import Opening
 from gobelin.data.spelling import named
@@ -44,6 +44,8 @@ DECLARED = b"gobelin_declared"
 LINEAGE_KEYS = ('"generator":', '"weights":', '"seed":', '"parents":')  # of every generated row
 # a column whose files are partly in the cells and partly on disk
 FILE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+PART = 2**24  # bytes of a column that are Python values at once, where all are not needed
+WIDE_FILE_TYPE = roomy(FILE_TYPE, 2**62)  # of columns of more than two gigabytes
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Dataset:
         elif not (pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
             cell = _numbers_or_none if _is_numeric_list(kind) else _cell
             values = [cell(v) for v in values]
-        if FILE_TYPE in (kind, getattr(kind, "value_type", None)):
+        if is_file_type(kind) or is_file_type(getattr(kind, "value_type", None)):
             values = [_cell(_file(v)) for v in values]
         if bad := self._bad_rows.get(column):
             values = [None if i in bad else v for i, v in zip(self.ids, values, strict=True)]
@@ -224,11 +226,20 @@ class Dataset:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the column names and of every value (paths, not the files' contents)."""
-        columns = {
-            name: [_plain(v) for v in self.table[name].to_pylist()]
-            for name in sorted(self.column_names)
-        }
-        return fingerprint(columns)
+        return fingerprint_of_columns({n: _Parts(self.table[n]) for n in self.column_names})
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The plain values of a column, a part of the rows at a time."""
+
+    column: pa.ChunkedArray
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        rows = len(self.column)
+        at_once = max(1, PART * rows // max(PART, self.column.nbytes))
+        for start in range(0, rows, at_once):
+            yield [_plain(v) for v in self.column.slice(start, at_once).to_pylist()]
 
 
 def ordered(name: str, kind: pa.DataType, levels: Sequence[Any]) -> pa.Field:
@@ -296,13 +307,18 @@ def _holds_lineage(table: pa.Table) -> np.ndarray:
     return marked
 
 
+def is_file_type(kind: pa.DataType | None) -> bool:
+    """Whether cells of this type are files, as bytes or as paths."""
+    return kind in (FILE_TYPE, WIDE_FILE_TYPE)
+
+
 def _file_kind(kind: pa.DataType) -> str:
     """How a column of this type can hold files: as 'path', 'bytes' or 'both'; '' = not at all."""
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "path"
     return (
         "both"
-        if kind == FILE_TYPE
+        if is_file_type(kind)
         else "bytes"
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
         else ""
@@ -320,11 +336,11 @@ def _as_files(table: pa.Table, names: Sequence[str]) -> pa.Table:
                 "bytes": pa.nulls(len(column), pa.binary()),
                 "path": pa.nulls(len(column), pa.string()),
             }
-            arrays[kind] = column.cast(FILE_TYPE.field(kind).type)
+            arrays[kind] = column
             table = table.set_column(
                 table.column_names.index(name),
                 name,
-                pa.StructArray.from_arrays(arrays.values(), fields=list(FILE_TYPE)),
+                pa.StructArray.from_arrays(arrays.values(), names=list(arrays)),
             )
     return table
 

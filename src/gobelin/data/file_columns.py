@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gobelin.core.arrow import whole_numbers, wide
+from gobelin.core.arrow import roomy, true_places, wide
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
 from gobelin.data.images import is_image
@@ -127,10 +127,10 @@ def _names_several(column: pa.ChunkedArray, root: Path) -> bool:
 
 def _sampled(column: pa.ChunkedArray) -> list[Any]:
     """Some present cells, evenly chosen."""
-    present = column.drop_null()
+    present = true_places(column.is_valid())
     step = max(1, len(present) // LOOKED_AT)
-    rows = present.take(whole_numbers(range(0, len(present), step)[:LOOKED_AT]))
-    return rows.to_pylist()
+    # one by one, as `take` would join all chunks first
+    return [column[int(row)].as_py() for row in present[::step][:LOOKED_AT]]
 
 
 def _change(column: pa.ChunkedArray, folder: Path, root: Path) -> Change | None:
@@ -205,12 +205,13 @@ def _changed(value: Any, change: Change) -> Any:  # noqa: ANN401
 
 def _array(values: list[Any]) -> pa.ChunkedArray:
     """A column of texts, of bytes, or of both as {bytes, path}; or of lists of these."""
-    kinds = {type(v) for v in spread(values) if v is not None}
+    held = [v for v in spread(values) if v is not None]
+    kinds, needed = set(map(type, held)), sum(map(len, held))  # a letter has a byte or more
     kind = pa.binary() if kinds == {bytes} else pa.string()
     if kinds == {bytes, str}:
         kind, values = FILE_TYPE, [_changed(v, _pair) for v in values]  # type: ignore[arg-type]
     lists = any(isinstance(v, list) for v in values)
-    array = pa.array(values, pa.list_(kind) if lists else kind)
+    array = pa.array(values, roomy(pa.list_(kind) if lists else kind, needed))
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 

@@ -20,12 +20,18 @@ from gobelin.data.files import HEAD, BadCell, afford
 MESH_SUFFIXES = {".obj", ".ply", ".stl", ".glb"}
 MOST_HEADER = 2**24  # bytes of the header of a PLY file
 MOST_FACES = 4_000_000  # of one mesh
+# Parts of one mesh, which trimesh opens one by one: 20,000 of a GLB take 5 s, 5,000 of an STL 5 s.
+MOST_PARTS, MOST_SOLIDS = 20_000, 5_000
+MOST_STEPS = 500_000  # from the top of a GLB to each of its nodes: 5 s
+MOST_MATERIALS = 1_000  # of an OBJ. Of more, the lines that name them are left out.
 # Memory that decoding takes, in multiples of the file's size: texts become numbers and lists.
 TEXT_MEMORY, BINARY_MEMORY = 16, 8
 OBJ_LINE = re.compile(rb"^\s*(v|vn|vt|vp|f|l|p|o|g|s|usemtl|mtllib|cstype|deg)\b", re.MULTILINE)
 OBJ_VERTEX = re.compile(rb"^\s*v\s+[-+.\d]", re.MULTILINE)
 OBJ_LIBRARY = re.compile(rb"^\s*mtllib\b", re.MULTILINE)
 OBJ_COLOUR = re.compile(rb"^\s*usemtl\b", re.MULTILINE)
+OBJ_COLOUR_LINE = re.compile(rb"^[ \t]*usemtl\b[^\r\n]*", re.MULTILINE)
+STL_SOLID = re.compile(rb"endsolid", re.IGNORECASE)
 PLY_ELEMENT = re.compile(rb"^element\s+(\w+)\s+(\d+)\s*$", re.MULTILINE)
 STL_HEADER, STL_FACE = 84, 50  # bytes
 GLB_JSON, GLB_BINARY = 0x4E4F534A, 0x004E4942  # types of a chunk
@@ -90,6 +96,14 @@ def _obj(data: bytes) -> tuple[bytes, str]:
     return data, "colours in a material file are not read" if named else ""
 
 
+def without_materials(data: bytes) -> bytes:
+    """An OBJ whose colours are not read, without the lines that name them where these are many: it
+    is the same mesh, and a decoder that opens each material for itself takes the square of them."""
+    if len(OBJ_COLOUR.findall(data)) <= MOST_MATERIALS:
+        return data
+    return OBJ_COLOUR_LINE.sub(b"", data)
+
+
 def _ply(data: bytes) -> tuple[bytes, str]:
     header, end, body = data.partition(b"end_header")
     if not end or len(header) > MOST_HEADER:
@@ -106,6 +120,7 @@ def _ply(data: bytes) -> tuple[bytes, str]:
 def _stl(data: bytes) -> tuple[bytes, str]:
     if data.lstrip()[:5].lower() == b"solid" and b"facet" in data[:HEAD]:
         afford("cell_mb", TEXT_MEMORY * len(data))
+        _refuse_parts(len(STL_SOLID.findall(data)), MOST_SOLIDS)
         return data, ""
     afford("cell_mb", BINARY_MEMORY * len(data))
     if len(data) < STL_HEADER:
@@ -133,6 +148,11 @@ def refuse_many(faces: int) -> None:
         raise BadCell(f"has {faces} vertices or faces; at most {MOST_FACES}")
 
 
+def _refuse_parts(count: int, most: int = MOST_PARTS) -> None:
+    if count > most:
+        raise BadCell(f"has {count} parts; at most {most}. Join them and save it again")
+
+
 def _glb(data: bytes) -> tuple[bytes, str]:
     """The GLB with colours as its only materials: no picture, no texture, no other file."""
     head, binary = _chunks(data)
@@ -149,6 +169,7 @@ def _glb(data: bytes) -> tuple[bytes, str]:
         raise BadCell(f"needs {str(needed[0])[:40]}, which is not read; save it uncompressed")
     afford("cell_mb", BINARY_MEMORY * len(data) + 4 * _accessed(known, len(binary)))
     refuse_many(_faces_shown(known))
+    _refuse_parts(_parts_shown(known))
     textured = bool(head.get("textures"))
     head = {k: v for k, v in head.items() if k not in ("textures", "images", "samplers")}
     head["materials"] = [_plain_material(m) for m in known["materials"]]
@@ -211,9 +232,39 @@ def _faces_shown(known: Mapping[str, Any]) -> int:
     return max(sum(shown), sum(parts))
 
 
+def _parts_shown(known: Mapping[str, Any]) -> int:
+    """Nodes, or the parts of the meshes that they show, whichever is more. Raises BadCell for
+    nodes that lie so deep below each other that finding their places takes the square of them."""
+    parts = [len(m["primitives"]) for m in known["meshes"]]
+    shown = sum(parts[node["mesh"]] for node in known["nodes"] if "mesh" in node)
+    if (steps := sum(_depths(known["nodes"]))) > MOST_STEPS:
+        raise BadCell(f"has nodes within nodes, {steps} steps in all; at most {MOST_STEPS}")
+    return max(shown, sum(parts), len(known["nodes"]))
+
+
+def _depths(nodes: Sequence[Mapping[str, Any]]) -> list[int]:
+    """How many nodes each node is below, where they form a tree."""
+    parent = _parents(nodes)
+    depths: dict[int, int] = {}
+    for start in range(len(nodes)):
+        path, at = [], start
+        while at not in depths and at in parent:
+            path.append(at)
+            at = parent[at]
+        depth = depths.setdefault(at, 0)
+        for node in reversed(path):
+            depth += 1
+            depths[node] = depth
+    return list(depths.values())
+
+
+def _parents(nodes: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    return {int(c): k for k, node in enumerate(nodes) for c in node.get("children", ())}
+
+
 def _has_circle(nodes: Sequence[Mapping[str, Any]]) -> bool:
     """Whether some node is below itself, where no node has two parents."""
-    parent = {int(c): k for k, node in enumerate(nodes) for c in node.get("children", ())}
+    parent = _parents(nodes)
     safe: set[int] = set()
     for start in parent:
         path: set[int] = set()

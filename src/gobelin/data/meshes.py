@@ -41,6 +41,7 @@ from gobelin.data.mesh_headers import (
     is_mesh,
     refuse_many,
     unread_format,
+    without_materials,
 )
 
 NOT_CLOSED = "not closed"
@@ -121,6 +122,7 @@ def decode_mesh(
         raise BadCell("is no mesh")
     try:
         plain, note = checked(data, form)
+        plain = plain if form != "obj" or materials else without_materials(plain)
         with decoding(BINARY_MEMORY * len(plain)):
             scene = library.load_scene(
                 io.BytesIO(plain),

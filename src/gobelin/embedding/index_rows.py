@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from gobelin.data.dataset import FILE_TYPE, ORIGIN_COLUMN, SPLIT_COLUMN, Dataset
+from gobelin.data.dataset import ORIGIN_COLUMN, SPLIT_COLUMN, Dataset, is_file_type
 from gobelin.data.fields import Schema
 from gobelin.data.numbers import numbers_of
 from gobelin.embedding.row_filter import column_name
@@ -118,7 +118,7 @@ def _plain(dataset: Dataset, column: str, kind: str) -> pa.Array | None:
     if is_list_of_texts(arrow):
         return pa.array(dataset.values(column), pa.list_(pa.string()))
     if (
-        arrow == FILE_TYPE
+        is_file_type(arrow)
         or pa.types.is_nested(arrow)
         or pa.types.is_null(arrow)
         or "binary" in str(arrow)

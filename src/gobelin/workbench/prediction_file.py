@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gobelin.core.arrow import array
 from gobelin.core.errors import GobelinError
-from gobelin.core.printable import encodable_json
+from gobelin.core.printable import safe_json
 from gobelin.core.spreadsheet import write_csv
 from gobelin.prediction.predictor import Predictions
 
@@ -93,7 +93,7 @@ def write(table: pa.Table, path: Path, suffix: str, raw: bool = False) -> int:
         if suffix in JSON_LINES:
             for batch in table.to_batches():
                 for row in batch.to_pylist():
-                    file.write(encodable_json(_json(row)) + "\n")
+                    file.write(safe_json(_json(row)) + "\n")
             return 0
         cells = {name: _texts(table[name]) for name in table.column_names}
         rows = ({name: cells[name][k] for name in cells} for k in range(table.num_rows))

@@ -24,7 +24,7 @@ TEXT = 8  # bytes of a text or of bytes, beside their content
 DICTIONARY_PAGE = 2
 TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration, in a second
 MEASURED = 2**26  # bytes of repeated content from which a column of lists is measured
-BATCH = 2**30  # bytes of repeated content that one batch may hold
+BATCH = 2**28  # bytes of repeated content that one batch may hold
 
 
 @settings_class

@@ -1,0 +1,57 @@
+"""What reading a table takes beside the table itself. Oracles: the peak of Arrow's own pool and of
+Python's allocations, against the bytes of the table."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gobelin.core import files
+from gobelin.data import dataset
+from gobelin.data.read import read
+from gobelin.data.readers import parquet
+
+MILLION = 10**6
+TEXTS = [f"{k:02} {'x' * MILLION}" for k in range(4)]
+COLUMNS = {
+    "texts": pa.array([TEXTS[k % 4] for k in range(40)]),
+    "dictionary": pa.DictionaryArray.from_arrays(pa.array([*range(4)] * 10), pa.array(TEXTS)),
+    "bytes": pa.array([bytes([255, 216, 255]) + TEXTS[k % 4].encode() for k in range(40)]),
+    "lists": pa.array([[TEXTS[k % 4]] for k in range(40)]),
+}
+
+
+@pytest.fixture
+def pool() -> Iterator[pa.MemoryPool]:
+    before = pa.default_memory_pool()
+    counting = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(counting)
+    yield counting
+    pa.set_memory_pool(before)
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_reading_and_hashing_take_little_beside_the_table(
+    kind: str, tmp_path: Path, pool: pa.MemoryPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow joined all parts of a column to look at 20 cells, and the hash made one text of all
+    values: 6 GB for 3."""
+    monkeypatch.setattr(parquet, "BATCH", 4 * MILLION)
+    monkeypatch.setattr(dataset, "PART", 4 * MILLION)
+    monkeypatch.setattr(files, "KEPT", 4 * MILLION)
+    table = pa.table({"x": COLUMNS[kind]})
+    pq.write_table(table, tmp_path / "x.parquet", store_schema=False, row_group_size=8)
+    size, before = 40 * MILLION, pool.max_memory()
+    start = pool.bytes_allocated()
+    found = read(tmp_path / "x.parquet")
+    assert max(pool.max_memory(), before) - start < 1.8 * size
+    tracemalloc.start()
+    assert len(found.fingerprint) == 64
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.8 * size
