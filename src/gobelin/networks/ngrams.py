@@ -13,7 +13,6 @@ from gobelin.core.files import fingerprint
 from gobelin.core.lazy import sparse
 from gobelin.data.coarse import coarse_counts
 from gobelin.data.texts import pieces
-from gobelin.networks.singular_vectors import first_right
 
 
 def shares(texts: Sequence[str], hashes: int) -> sparse.csr_matrix:
@@ -70,5 +69,7 @@ def most_directions(texts: Sequence[str], least_groups: int) -> int:
 def directions(counts: sparse.csr_matrix, rarity: np.ndarray, width: int) -> np.ndarray:
     """float32 [width, V]: the first singular vectors of counts [n, V] that are weighed by rarity
     [V], times the rarity."""
-    vectors = first_right(counts.multiply(rarity).tocsr(), width)
+    from sklearn.utils.extmath import randomized_svd
+
+    _, _, vectors = randomized_svd(counts.multiply(rarity).tocsr(), width, random_state=0)
     return np.asarray(vectors * rarity, np.float32)

@@ -16,7 +16,6 @@ from gobelin.data.numbers import numbers_of
 from gobelin.data.spelling import spelled
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
-from gobelin.quality.column_tree import answers, stratified_folds
 from gobelin.quality.data import Check
 
 LEAST_ROWS = 10  # labelled training rows, for a column to give the label away
@@ -79,7 +78,9 @@ def giveaways(
                 left_out.append(name)
     smallest = int(np.bincount(label)[np.unique(label)].min())
     if np.bincount(label).max() < len(label) and smallest >= 2:
-        folds = stratified_folds(label, min(FOLDS, smallest))
+        from sklearn.model_selection import StratifiedKFold
+
+        folds = list(StratifiedKFold(min(FOLDS, smallest)).split(label, label))
         columns = [c for f in schema.fields for c in f.columns if f.name not in left_out]
         columns = [c for c in columns if schema.kind(c) in ("number", "category")]
         found = [_column_giveaway(dataset, c, schema.kind(c), label, rows, folds) for c in columns]
@@ -105,24 +106,30 @@ def _column_giveaway(
 
     folds: places of training and held-out rows among these rows.
     """
+    from sklearn import config_context
+    from sklearn.tree import DecisionTreeClassifier
+
     values = dataset.values(column)
     row_values = [values[r] for r in rows]
-    missing = np.array([v is None for v in row_values])
     if kind == "number":
-        # ranks, as a tree uses the order only
+        # ranks, as a tree uses the order only: it stores numbers in 32 bits, too few for 1e300
         place = np.unique([v or 0.0 for v in numbers_of(row_values)], return_inverse=True)[1]
+        x = np.array([[p, v is None] for p, v in zip(place, row_values, strict=True)], float)
     else:
-        written = list(map(spelled, row_values))
-        index = {v: i for i, v in enumerate(sorted(set(written)))}
-        place = np.array([index[v] for v in written])
+        index = {v: i for i, v in enumerate(sorted(set(map(spelled, row_values))))}
+        x = np.array([[index[spelled(v)], v is None] for v in row_values], float)
+    x = x.astype(np.float32)  # as a tree reads it
     of_class, score = np.bincount(label), 1.0
-    answered = label.copy()  # of a fold that was not yet looked at, all right
-    for train, held in folds:
-        answered[held] = _answers(place, missing, label, train, held)
-        right = np.bincount(label, answered == label)
-        score = float(np.mean(right[of_class > 0] / of_class[of_class > 0]))
-        if score < GIVEN_AWAY:
-            return None  # other folds can only lower it
+    answers = label.copy()  # of a fold that was not yet looked at, all right
+    with config_context(skip_parameter_validation=True):  # it takes longer than the tree
+        for train, held in folds:
+            tree = DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
+            tree.fit(x[train], label[train], check_input=False)
+            answers[held] = tree.predict(x[held], check_input=False)
+            right = np.bincount(label, answers == label)
+            score = float(np.mean(right[of_class > 0] / of_class[of_class > 0]))
+            if score < GIVEN_AWAY:
+                return None  # other folds can only lower it
     chance = 1 / len(np.unique(label))
     return Finding(
         name="gives_label_away",
@@ -139,23 +146,6 @@ def _column_giveaway(
     )
 
 
-def _answers(
-    place: np.ndarray, missing: np.ndarray, label: np.ndarray, train: np.ndarray, held: np.ndarray
-) -> np.ndarray:
-    """What a small tree of the rows `train` answers for the rows `held`."""
-    found = answers(place, missing, label, train, held)
-    if found is not None:
-        return found
-    from sklearn import config_context
-    from sklearn.tree import DecisionTreeClassifier
-
-    x = np.stack([place, missing], 1).astype(np.float32)  # as a tree reads it
-    with config_context(skip_parameter_validation=True):  # it takes longer than the tree
-        tree = DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
-        tree.fit(x[train], label[train], check_input=False)
-        return np.asarray(tree.predict(x[held], check_input=False))
-
-
 def _same_order(
     dataset: Dataset, column: str, target: np.ndarray, rows: np.ndarray
 ) -> Finding | None:
@@ -167,11 +157,10 @@ def _same_order(
     known = np.isfinite(x)
     if known.sum() < max(LEAST_ROWS, 0.5 * len(rows)) or len(np.unique(x[known])) < LEAST_ROWS:
         return None
-    if len(np.unique(target[known])) < 2:
-        return None
-    # Spearman 1904: the correlation of the ranks
-    order = float(np.corrcoef(_ranks(x[known]), _ranks(target[known]))[0, 1])
-    if abs(order) <= SAME_ORDER:
+    from scipy.stats import spearmanr
+
+    order = float(spearmanr(x[known], target[known]).statistic)
+    if not abs(order) > SAME_ORDER:  # nan of a target of one value
         return None
     return Finding(
         name="gives_label_away",
@@ -185,9 +174,3 @@ def _same_order(
             f" label? If not, leave it out: {leave_out_option(column)}"
         ),
     )
-
-
-def _ranks(x: np.ndarray) -> np.ndarray:
-    """float [n]: the place of each number among all, equal ones at the middle of theirs."""
-    _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
-    return (counts.cumsum() - (counts - 1) / 2)[place]

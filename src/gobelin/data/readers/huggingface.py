@@ -114,7 +114,7 @@ def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -
     return pa.concat_tables(tables)
 
 
-def _is_name(name: object) -> bool:
+def _is_name(name: object) -> TypeGuard[str]:
     """Whether this is the name of a file or folder that lies in the folder itself."""
     return isinstance(name, str) and Path(name).name == name and name not in ("", "..")
 
