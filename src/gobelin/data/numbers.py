@@ -69,6 +69,7 @@ POINT = re.compile(
 )
 DECIMAL_COMMA = re.compile(r"\d+|\d*,\d+|[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
 INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity", "∞", "+∞", "-∞"}
+PLAIN_STARTS = frozenset("0123456789+-.")  # of a text without a sign of money before its number
 LEADING_ZERO = re.compile(r"[-+]?0\d+")
 
 
@@ -219,13 +220,12 @@ def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
     commas = points = 0
     doubtful, thousands = "", False
     pointed: list[float] = []  # numbers with either mark, read with the point as decimal mark
-    whole: set[float] = set()
+    whole: list[str] = []
     for value in values:
         if not isinstance(value, str):
             continue
         if not ("," in value or "." in value):
-            if (count := _readings(value.strip())[0]) is not None:
-                whole.add(count)
+            whole.append(value)
             continue
         point, comma = _readings(value.strip().replace("\u00a0", ""))
         if point is None or comma is None:
@@ -243,13 +243,14 @@ def decimal_mark(values: Iterable[Any]) -> tuple[str, str]:
     return "", "" if points else doubtful
 
 
-def _go_on(whole: set[float], pointed: Sequence[float]) -> bool:
+def _go_on(whole: Sequence[str], pointed: Sequence[float]) -> bool:
     """Whether 850, 937 and 999 go on as 1.075 and 1.542: with the point as decimal mark every whole
     number, and there are three different ones, would be larger than every number with a point, and
     yet none has four digits. So a point parts thousands.
 
-    whole: numbers without a mark. pointed: those with three digits behind a point."""
-    counts = {x for x in map(abs, whole) if x}
+    whole: texts without a mark. pointed: numbers with three digits behind a point."""
+    read = (_readings(text.strip())[0] for text in set(whole))
+    counts = {abs(x) for x in read if x}
     return (
         len(counts) > 2
         and all(x.is_integer() and x < 1000 for x in counts)
@@ -284,6 +285,8 @@ def is_code(value: Any) -> bool:  # noqa: ANN401
 def mixed(texts: Sequence[str]) -> tuple[str, str] | None:
     """The first two texts with different signs of money, or one with a per cent and one without;
     None where all are alike. Money without a sign goes with any."""
+    if all(text[:1] in PLAIN_STARTS and text[-1:].isdigit() for text in texts):
+        return None
     money: dict[str, str] = {}
     percent: dict[bool, str] = {}
     for text in texts:

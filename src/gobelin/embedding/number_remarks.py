@@ -73,7 +73,11 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
     if two := mixed(texts):
         one, other = (f"{v[:40]!r} as {writing.number(v):.15g}" for v in two)
         return f"{one} and {other} are read, of two units. If they should be one, write one."
-    odd = [v for v in texts if (x := writing.number(v)) and _plain(v) != x]
+    odd = [
+        v
+        for v in texts
+        if (_plain(v) is None or writing.mark) and (x := writing.number(v)) and _plain(v) != x
+    ]
     if odd:
         clock = is_clock(odd[0])
         read = f"{writing.number(odd[0]):.{6 if clock else 15}g}"
