@@ -8,8 +8,8 @@ three dense layers.
 What a convolution says of a window depends on the tokens inside alone, and sentences share most of
 their short windows. So each *different* token is projected once, and each different window is
 convolved once. A convolution over a window is a sum over its places, so its products are made of
-the different inputs and then gathered. 10,000 short texts took 3.5 s so far and .5 s now; running
-prose took 5.7 s and 2.7 s (docs/log.md).
+the different inputs and then gathered. Short texts that resemble each other take a quarter of the
+time that way, running prose somewhat more than half (docs/log.md).
 """
 
 from __future__ import annotations
