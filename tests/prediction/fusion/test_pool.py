@@ -154,3 +154,16 @@ def test_no_head_saves_a_row(kind: str, runtime: Runtime, tmp_path: Path) -> Non
     (fitted,) = pool.fit(few, target, [Job(np.arange(n), ones)], np.arange(n), runtime, silent)
     fitted.save(tmp_path)
     assert rows_found(tmp_path, x, same=0.95) == []
+
+
+def test_the_head_with_dropout_has_its_own_decay(runtime: Runtime) -> None:
+    """Oracle: `concat` with that decay. The job's decay is that of another fusion."""
+    x, ones = rows(), np.ones(N, np.float32)
+    member = {"head": "dropout", "decay": 0.3}
+    jobs = [Job(np.arange(N), ones, 0, decay) for decay in (1e-4, 0.3)]
+    pool = catalog.build("fusion", "pool", {"members": [member]})
+    first, _ = pool.fit(x, TARGET, jobs, np.arange(N), runtime, silent)
+    concat = catalog.build("fusion", "concat")
+    alone = concat.fit(x, TARGET, jobs[1:], np.arange(N), runtime, silent)[0]
+    off = special.softmax(first.scores(x), 1) - special.softmax(alone.scores(x), 1)
+    assert np.abs(off).max() < 1e-5

@@ -87,9 +87,8 @@ class Pool:
         fitted: dict[str, list[Fitted]] = {key: [] for key in wanted}
         for k, member in enumerate(self.members):
             if member.head == "dropout":
-                heads = members.dropout_heads(
-                    member, embeddings, target, list(wanted.values()), basis, runtime
-                )
+                own = [replace(job, decay=member.decay) for job in wanted.values()]
+                heads = members.dropout_heads(member, embeddings, target, own, basis, runtime)
                 for key, head in zip(wanted, heads, strict=True):
                     fitted[key].append(Fitted(member, head, several=several))
                 continue
