@@ -19,7 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, some
 from gobelin.data.budget import refuse
 from gobelin.data.files import BadCell
 from gobelin.data.npy import DAMAGED_ZIP, Header, npy_array, npy_header
@@ -72,7 +72,7 @@ def _table(archive: zipfile.ZipFile, path: Path) -> pa.Table:
     if not any("pictures" in members for members in parts.values()):
         raise GobelinError(
             f"{path}: holds no images. Arrays named train_images and train_labels, x_train and"
-            f" y_train, or images and labels were expected, found {', '.join(names) or 'none'}."
+            f" y_train, or images and labels were expected, found {some(names) or 'none'}."
         )
     kinds, rows, needed = set(), 0, 0
     for part, members in parts.items():
