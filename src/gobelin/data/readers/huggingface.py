@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pyarrow as pa
 
@@ -114,7 +114,7 @@ def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -
     return pa.concat_tables(tables)
 
 
-def _is_name(name: object) -> bool:
+def _is_name(name: object) -> TypeGuard[str]:
     """Whether this is the name of a file or folder that lies in the folder itself."""
     return isinstance(name, str) and Path(name).name == name and name not in ("", "..")
 
