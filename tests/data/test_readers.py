@@ -86,7 +86,10 @@ def test_unquoted_line_separators_do_not_end_a_row(tmp_path: Path) -> None:
         (b"a,b\n1,\0\n", "byte 6: holds a zero byte"),
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
         (b"a,b,a\n1,2,3\n", "column 'a' appears twice"),
-        (b'a,b\n1,"x\n2,y\n3,z\n', "line 4: unexpected end of data"),
+        (b'a,b\n1,"x\n2,y\n3,z\n', "line 2: unexpected end of data"),
+        (b'a,b\n1,"x\ny"\n\n2,"y\n3,z\n4,z\n', "line 5: unexpected end of data"),
+        (b'a,"b\n1,x\n2,y\n', "line 1: unexpected end of data"),
+        (b'# a note\na,b\n1,x\n2,"y\n3,z\n', "line 4: unexpected end of data"),
     ],
 )
 def test_csv_refusals(tmp_path: Path, content: bytes, message: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
+MOST_NAMES, MOST_LETTERS = 20, 60  # of names that a line lists
 
 
 class GobelinError(Exception):
@@ -64,7 +65,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     words = sorted(str(k) for k in known)
     if close := close_match(word, words):
         return f" Did you mean {close!r}?"
-    return f" Known: {', '.join(words[:20])}{' ...' if len(words) > 20 else ''}." if words else ""
+    return f" Known: {some(words)}." if words else ""
+
+
+def some(names: Iterable[str]) -> str:
+    """The first names of a file or a set, so that a line stays one: 'a, b, c ...'. Long ones are
+    cut."""
+    listed = list(names)
+    shown = (n if len(n) <= MOST_LETTERS else f"{n[:MOST_LETTERS]}..." for n in listed[:MOST_NAMES])
+    return ", ".join(shown) + " ..." * (len(listed) > MOST_NAMES)
 
 
 def close_match(word: str, words: Iterable[str]) -> str:

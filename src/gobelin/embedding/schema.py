@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.errors import GobelinError, nearest, repeated
+from gobelin.core.errors import GobelinError, nearest, repeated, some
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
@@ -114,7 +114,7 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
     columns = tuple(_as_left_out(c, choices) for c in columns)
     fields, unread = _fields(columns, choices)
     if not fields:
-        kinds = ", ".join(f"{c.name} ({c.kind})" for c in columns)
+        kinds = some(f"{c.name} ({c.kind})" for c in columns)
         raise GobelinError(
             f"{dataset.source}: no column that an encoder reads: {kinds}. Name one with --set"
             " schema.COL=KIND."

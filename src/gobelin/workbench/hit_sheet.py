@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, some
 from gobelin.core.output import output_file
 from gobelin.data.fields import Schema
 from gobelin.data.files import BadCell, cell_bytes, spread
@@ -91,11 +91,11 @@ class _Files:
             own = self.schema.role("id")
             dataset = dataset.with_ids(own) if own else dataset.with_ids()
         except GobelinError as error:
-            self.unshown[f"{', '.join(columns)}: stands in the data ({error})"] = len(hits)
+            self.unshown[f"{some(columns)}: stands in the data ({error})"] = len(hits)
             return {}
         theirs = [h for h in hits if h.row < len(dataset) and dataset.ids[h.row] == h.id]
         if len(theirs) < len(hits):
-            what = f"{', '.join(columns)}: stands in other data, or the data have changed"
+            what = f"{some(columns)}: stands in other data, or the data have changed"
             self.unshown[what] = len(hits) - len(theirs)
         chosen = dataset.rows([hit.row for hit in theirs])
         values = {c: chosen.values(c) for c in columns if c in chosen.column_names}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gobelin.core import config
-from gobelin.core.errors import GobelinError, close_match
+from gobelin.core.errors import GobelinError, close_match, some
 from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
@@ -109,8 +109,8 @@ def new_rows(features: RunFeatures, dataset: Dataset, settings: Check, verb: str
     columns = [c for f in schema.fields for c in f.columns]
     if not set(columns) & set(dataset.column_names):
         raise GobelinError(
-            f"{verb}: {dataset.source} has none of the columns {', '.join(columns)}; it has"
-            f" {', '.join(dataset.column_names)}. Give the columns the same names."
+            f"{verb}: {dataset.source} has none of the columns {some(columns)}; it has"
+            f" {some(dataset.column_names)}. Give the columns the same names."
         )
     dataset = dataset.with_ids(_id_column(features, dataset))
     scanned = scan(features.embedder, dataset, settings, features.data.progress)

@@ -56,16 +56,26 @@ class Csv:
         start, lines, before, dialect = self._start(path)
         checked = _checked(chain(start, lines), path, dialect.delimiter)
         records = csv.reader(checked, strict=True, **dialect.settings)
+        whole = 0  # lines of the records that were read
+
+        def numbered() -> Iterator[tuple[int, list[str]]]:
+            nonlocal whole
+            for record in records:
+                whole = records.line_num
+                if record:
+                    yield before + whole, record
+
         try:
             header = [name.strip() for name in next(records, [])]
             if len(header) > 1 and not header[0]:
                 header[0] = NAMELESS
             refuse(str(path), "columns", len(header))
-            numbered = ((before + records.line_num, r) for r in records if r)
-            table, mistakes = _table(numbered, header, path)
+            whole = records.line_num
+            table, mistakes = _table(numbered(), header, path)
         except csv.Error as error:  # an open quote would otherwise swallow the rows after it
+            line = whole + 1 if "unexpected end" in str(error) else records.line_num
             raise GobelinError(
-                f"{path}, line {before + records.line_num}: {error}. Look for a quote that is not"
+                f"{path}, line {before + line}: {error}. Look for a quote that is not"
                 f" closed; a cell may have reading.cell_mb = {limits().cell_mb} megabytes."
             ) from error
         table, header = _without_empty_columns(table, header, path)

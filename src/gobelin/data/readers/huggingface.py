@@ -96,7 +96,7 @@ def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -
         if not _is_name(name):
             raise GobelinError(f"{folder / STATE}: {name!r} is no name of a file. {REMEDY}")
         if kind := special(folder / name):
-            raise GobelinError(f"{folder / name}: is {kind}, not a file. {REMEDY}")
+            raise GobelinError(f"{folder / name}: is {kind}, no regular file. {REMEDY}")
         try:
             with pa.memory_map(str(folder / name)) as file:
                 unpacked.afford(unpacked_bytes(file.read_buffer()))

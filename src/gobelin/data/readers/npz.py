@@ -19,7 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, some
 from gobelin.data.budget import refuse
 from gobelin.data.dataset import declared
 from gobelin.data.files import BadCell
@@ -74,7 +74,7 @@ def _table(archive: zipfile.ZipFile, path: Path) -> pa.Table:
     if not any("pictures" in members for members in parts.values()):
         raise GobelinError(
             f"{path}: holds no images. Arrays named train_images and train_labels, x_train and"
-            f" y_train, or images and labels were expected, found {', '.join(names) or 'none'}."
+            f" y_train, or images and labels were expected, found {some(names) or 'none'}."
         )
     kinds, rows, needed = set(), 0, 0
     for part, members in parts.items():
