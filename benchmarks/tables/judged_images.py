@@ -32,7 +32,9 @@ def privacy() -> str:
         if len(rows) > 1:
             distance += f" ({min(distances):.3f} to {max(distances):.3f})"
         cells = f"| {name}: {generator} | {epsilon} | {len(rows)} | {accuracy} | {distance} |"
-        cells += f" {_added([row for row in rows if 'verdict' in row])} |"
+        studied = [row for row in rows if "verdict" in row]
+        some = f" ({len(studied)} of {len(rows)} seeds)" if len(studied) < len(rows) else ""
+        cells += f" {_added(studied)}{some if studied else ''} |"
         if "members_found" in rows[0]:
             found = percent(over_seeds([row["members_found"] for row in rows]))
             bound = max(row["epsilon_at_least"] for row in rows)
