@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gobelin.data.media import medium
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.volume_marks import marked_nifti, nifti_array
-from gobelin.workbench.augment import export
+from gobelin.workbench.augment import export, influences
 from gobelin.workbench.verify import UNREADABLE, UNSIGNED, verify
 
 
@@ -46,3 +47,19 @@ def test_the_mark_stands_in_an_exported_training_set(kind: str) -> None:
     assert is_marked(exported) and read_lineage(io.BytesIO(exported)) == lineage
     assert np.array_equal(made.array(exported), array)
     assert not is_marked(made.cell(array, None, 16.0))
+
+
+@pytest.mark.parametrize("kind", ["image", "volume"])
+def test_what_helped_most_is_drawn(kind: str, tmp_path: Path) -> None:
+    array = np.zeros((16,) * medium(kind).dimensions + (1,), np.uint8)
+    images = SimpleNamespace(
+        ids=["made"], pixels=[array], training=SimpleNamespace(name="flow"), lineage={}
+    )
+    run = SimpleNamespace(
+        folder=SimpleNamespace(folder=tmp_path), generator=SimpleNamespace(medium=medium(kind))
+    )
+    study_set: Any = SimpleNamespace(images=[images], run=run)
+    name = influences._written(study_set, {"batch": 0, "place": 0, "influence": 0.5})
+    assert is_marked((tmp_path / name).read_bytes())
+    with Image.open(tmp_path / name) as picture:
+        assert picture.height >= 16

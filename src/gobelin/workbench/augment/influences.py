@@ -121,9 +121,12 @@ def _show(
 
 
 def _written(study_set: StudySet, row: Mapping[str, Any]) -> str:
-    """Write the image of a row into the run folder. Returns its path there."""
+    """Write the image of a row, or a picture of its volume, into the run folder. Returns its path
+    there."""
     images, position = study_set.images[int(row["batch"])], int(row["place"])
     name = f"images/augment/{images.ids[position]}.png"
     lineage = {"generator": images.training.name, "influence": row["influence"]}
-    save_png(study_set.run.folder.folder / name, images.pixels[position], lineage)
+    array, of_kind = images.pixels[position], study_set.run.generator.medium
+    picture = array if of_kind.dimensions == 2 else of_kind.picture(array)
+    save_png(study_set.run.folder.folder / name, picture, lineage)
     return name
