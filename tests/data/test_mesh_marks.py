@@ -102,3 +102,9 @@ def test_a_marked_mesh_is_no_real_row(tmp_path: Path) -> None:
     found = scan(Embedder(schema, {"thing": encoder}), data, Check())
     assert len(found.marked) == 1 and found.dataset.values("thing")[5] is None
     assert open_mesh("5.ply", tmp_path)[0].closed  # it is read well
+
+
+def test_a_grid_of_other_letters_is_damaged() -> None:
+    """Found by fuzzing: base64 raises another error for letters that are not ASCII."""
+    with pytest.raises(BadCell, match="can't be unpacked"):
+        ply_grid(b"ply\ncomment gobelin_grid 4:\xe4bcd\nend_header\n")

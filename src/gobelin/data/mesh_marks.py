@@ -11,7 +11,6 @@ What this cannot show: that a mesh without a mark is real. A mark can be removed
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import zlib
 from collections.abc import Mapping
@@ -90,7 +89,7 @@ def ply_grid(data: bytes) -> np.ndarray | None:
     count = int(side) ** 3
     try:
         plain = zlib.decompressobj().decompress(base64.b64decode(packed), count + 1)
-    except (binascii.Error, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise BadCell("is damaged (its grid can't be unpacked)") from error
     if len(plain) != count:
         raise BadCell("is damaged (its grid has another size)")
