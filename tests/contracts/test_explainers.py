@@ -59,8 +59,8 @@ def embedder(shapes: Dataset, shapes_reader: Embedder, runtime: Runtime) -> Embe
     cells = [photo_of(cell) for cell in shapes.cells(shapes_reader.schema.field("image"))[:12]]
     component = catalog.build("encoders", "convolution", {"pixels": 16, "filters": 4})
     kinds = {"photo": "image"}
-    known = TrainingCells(cells)
-    encoders["photo"] = component.fit_files(known, photo, kinds, runtime, shapes.root)
+    known = TrainingCells(cells, root=shapes.root)
+    encoders["photo"] = component.fit(known, photo, kinds, runtime)
     schema = Schema((*columns, Column("photo", "image")), (*fields, photo))
     return Embedder(schema, encoders)
 

@@ -47,9 +47,9 @@ def test_the_plan_says_the_minutes_and_does_nothing(bench: Workbench) -> None:
 def test_a_generator_counts_its_steps_and_seeds(
     bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A training of n steps takes 5 + n seconds here, so that 60 steps of two seeds take 120."""
+    """A training of n steps takes 5 + n seconds here, so that each of 60 steps takes one."""
     monkeypatch.setattr(cost, "_seconds_of", lambda run, rows, folder, steps: 5.0 + steps)
-    assert cost._generator(bench.run) == pytest.approx(120.0)
+    assert cost.training_seconds(bench.run) == pytest.approx(60.0)
 
 
 def test_what_is_not_measured_is_named(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from gobelin import Workbench
 from gobelin.core.config import resolved
+from gobelin.core.later import in_key
 from gobelin.data.samples.shapes import Shapes
 from gobelin.generation import sampling
 from gobelin.generation.generators import ImageRows
@@ -106,5 +107,5 @@ def test_a_generator_without_a_loss_is_said_to_have_none(caplog: pytest.LogCaptu
 
 
 def test_keys_of_earlier_runs_stay() -> None:
-    assert Judge().in_keys() == {k: v for k, v in resolved(Judge()).items() if k != "references"}
-    assert Judge(references=2).in_keys() == resolved(Judge(references=2))
+    assert in_key(Judge()) == {k: v for k, v in resolved(Judge()).items() if k != "references"}
+    assert in_key(Judge(references=2)) == resolved(Judge(references=2))

@@ -398,7 +398,7 @@ def test_tuned_encoders_and_generated_images_of_another_run(tmp_path: Path, capl
     caplog.clear()
     run("e", **imported).fit(generator=True)
     (said,) = [m for m in caplog.messages if m.startswith("imported")]
-    assert "4 of 4 images" in said
+    assert "4 of 4 files" in said
 
 
 def test_a_saved_base_has_no_list_and_says_so(bench: Make, tmp_path: Path, caplog: Any) -> None:

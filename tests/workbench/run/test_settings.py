@@ -177,7 +177,8 @@ def test_settings_of_a_baseline_method() -> None:
 
     plain, whole = Augment(), Settings()
     before = {k: v for k, v in config.resolved(plain).items() if k != "rival_settings"}
-    others = (config.resolved(g) for g in (whole.judge, whole.predict, whole.fusion))
+    judge = {k: v for k, v in config.resolved(whole.judge).items() if k != "references"}
+    others = (judge, *(config.resolved(g) for g in (whole.predict, whole.fusion)))
     assert key(plain) == fingerprint("model", [], before, *others)
     changed = Augment(rival_settings={"classic": {"mirror": 0.0}})
     assert key(changed) != key(plain) and changed.changed_rivals == "classic.mirror = 0.0"
