@@ -31,7 +31,7 @@ from gobelin.prediction.cross_fit import Training, learned_rows
 from gobelin.prediction.heads import members
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.linear import narrow
-from gobelin.prediction.heads.members import Fitted, Inputs, Member
+from gobelin.prediction.heads.members import BOOSTED, Fitted, Inputs, Member
 from gobelin.prediction.heads.neural import mean_one, middle_and_spread
 from gobelin.prediction.pool_candidates import candidates
 from gobelin.prediction.predictor import own_mix
@@ -44,6 +44,7 @@ FIRST = 5  # place of the strength that is tried first
 BROAD = ("linear", "ordered", "dropout")  # heads that start the average
 RESAMPLES, ADDED = 10, 10  # of the groups; heads that each adds
 LEAST_SHARE = 0.05  # of a head that is kept
+LEAST_BOOSTED_SHARE = 0.1  # of boosted trees, which take longer than all linear heads together
 SILENT_SHARE = 0.001  # of the head with dropout where it is not kept
 CLEARLY, MUCH, TWICE = (
     3.0,
@@ -335,7 +336,9 @@ class Trial:
             times = np.bincount(rng.integers(groups.max() + 1, size=groups.max() + 1))
             times = np.pad(times, (0, groups.max() + 1 - len(times)))[groups]
             counted += self._added(found, self.weights * times)
-        kept = np.where(counted / counted.sum() < LEAST_SHARE, 0.0, counted)
+        slow = np.array([one.member.head in BOOSTED for one in found])
+        least = np.where(slow, LEAST_BOOSTED_SHARE, LEAST_SHARE)
+        kept = np.where(counted / counted.sum() < least, 0.0, counted)
         return kept / kept.sum()
 
     def clearly_worse(self, found: Sequence[Candidate], weights: np.ndarray) -> list[bool]:

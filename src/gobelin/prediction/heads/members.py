@@ -31,7 +31,8 @@ COMPONENTS_OF_TREES = 16  # of a wide field
 NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
 OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
-TREES = ("boosted", "deep", "forest")  # heads that are trees
+BOOSTED = ("boosted", "deep")  # heads of trees that are grown one after the other
+TREES = (*BOOSTED, "forest")  # heads that are trees
 # heads that are given components, with zeros for an absent field, and draw nothing
 LINEAR = ("linear", "ordered", "logarithm", *WIDTHS)
 LEAVES_OF_GROUPS = "leaves of groups"  # in a saved pool: no leaf of a number is of a single row
