@@ -25,6 +25,7 @@ from gobelin.data.numbers import Writing
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.spelling import spelled
 from gobelin.embedding.alignment.align import Shared
+from gobelin.embedding.encoders import declared
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
@@ -154,7 +155,7 @@ def _reference(run: Run, field: str, cell: Cell, rows: np.ndarray) -> np.ndarray
     what nobody asked is not odd."""
     known, own = run.features, run.data.schema.field(field)
     asked = [c for c in own.columns if c in cell]
-    if own.kind != "number" or len(asked) == len(own.columns):
+    if not declared(own.encoder, "joined") or len(asked) == len(own.columns):
         return known.embeddings.features[field][rows]
     dataset, encoder = run.checked.rows.dataset.rows(rows), known.embedder.encoders[field]
     cells = [{c: v for c, v in (cell or {}).items() if c in asked} for cell in dataset.cells(own)]
