@@ -37,7 +37,7 @@ from gobelin.embedding.lexicon import Lexicon
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
 MOST_BYTES_AT_ONCE = 32_000_000  # memory of those, about
-WITHOUT_FILES = ("text", "table")  # kinds of fields whose cells name no files
+WITHOUT_FILES = ("text", "number", "category", "date", "table")  # no cell names a file
 Rows = Mapping[int, Cell]  # {row: its cell}
 CELLS_AHEAD = 128  # cells that are decoded while the network runs
 # Nanoseconds. A file that changed less long ago could change again with the same time stamp, so its

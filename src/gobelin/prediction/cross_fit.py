@@ -274,16 +274,7 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 
     Raises what `learned_rows` raises, and GobelinError for a fusion that can't learn several labels
     a row."""
-    plan = _planned(fusion, training, whole=True)
-    predictors = fusion.fit(
-        training.embeddings,
-        training.target,
-        plan.jobs,
-        plan.rows,
-        training.runtime,
-        training.progress,
-    )
-    found, of_best = _chosen(plan, predictors, training)
+    found, of_best = _fitted(fusion, training, whole=True)
     return CrossFit(
         found.rows,
         found.share,
@@ -298,7 +289,14 @@ def cross_fit(fusion: Fusion, training: Training) -> CrossFit:
 def cross_scores(fusion: Fusion, training: Training) -> CrossScores:
     """The scores of `cross_fit`, but for rounding, without the predictors of all rows. Raises what
     it raises."""
-    plan = _planned(fusion, training, whole=False)
+    return _fitted(fusion, training, whole=False)[0]
+
+
+def _fitted(
+    fusion: Fusion, training: Training, whole: bool
+) -> tuple[CrossScores, Sequence[Predictor]]:
+    """The scores with the decay of the smallest loss, and the predictors of that decay."""
+    plan = _planned(fusion, training, whole)
     predictors = fusion.fit(
         training.embeddings,
         training.target,
@@ -307,7 +305,7 @@ def cross_scores(fusion: Fusion, training: Training) -> CrossScores:
         training.runtime,
         training.progress,
     )
-    return _chosen(plan, predictors, training)[0]
+    return _chosen(plan, predictors, training)
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,8 @@ RESAMPLES, ADDED = 10, 10  # of the groups; heads that each adds
 LEAST_SHARE = 0.05  # of a head that is kept
 LEAST_BOOSTED_SHARE = 0.1  # of boosted trees, which take longer than all linear heads together
 SILENT_SHARE = 0.001  # of the head with dropout where it is not kept
-CLEARLY, MUCH, TWICE = (
-    3.0,
-    0.05,
-    2.0,
-)  # standard errors, loss, and times it, of a clearly worse head
+# Of a clearly worse head: standard errors, loss, and times the smallest loss
+CLEARLY, MUCH, TWICE = 3.0, 0.05, 2.0
 
 
 @dataclass(frozen=True, eq=False)

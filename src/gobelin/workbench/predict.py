@@ -70,7 +70,7 @@ def _without_classes(predictions: Predictions) -> str:
         return ""
     return (
         f"{counted(count, 'row has', 'rows have')} an empty set: no class is as probable as the"
-        " true class was in most training rows. They are among the doubtful ones."
+        " true class was in most training rows. Such rows count as doubtful."
     )
 
 

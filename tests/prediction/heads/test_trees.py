@@ -12,6 +12,7 @@ from sklearn import ensemble
 
 from gobelin.core.softmax import softmax
 from gobelin.prediction.heads import trees
+from gobelin.prediction.heads.members import GROWERS
 from gobelin.prediction.heads.trees import Trees
 
 RNG = np.random.default_rng(0)
@@ -20,7 +21,6 @@ X[RNG.random(X.shape) < 0.2] = np.nan
 NUMBER = np.nan_to_num(X[:, 0]) * 3 + (np.nan_to_num(X[:, 1]) > 0) + RNG.normal(size=300)
 WEIGHTS = RNG.integers(1, 4, 300).astype(float)
 FRESH = np.where(RNG.random((200, 6)) < 0.3, np.nan, RNG.normal(size=(200, 6)))
-GROWERS = {"boosted": trees.boosted, "deep": trees.deep, "forest": trees.forest}
 
 
 def of_scikit_learn(name: str, numeric: bool) -> Any:  # noqa: ANN401

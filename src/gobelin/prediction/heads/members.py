@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, cast
@@ -32,7 +32,12 @@ NARROW = 64  # features of a field that trees read as they are, at most
 MOST_VALUES = 64  # different ones of a column that trees read, at most
 OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
 BOOSTED = ("boosted", "deep")  # heads of trees that are grown one after the other
-TREES = (*BOOSTED, "forest")  # heads that are trees
+GROWERS: dict[str, Callable[..., Trees]] = {
+    "boosted": trees.boosted,
+    "deep": partial(trees.boosted, shape=trees.LARGE),
+    "forest": trees.forest,
+}
+TREES = tuple(GROWERS)  # heads that are trees
 # heads that are given components, with zeros for an absent field, and draw nothing
 LINEAR = ("linear", "ordered", "logarithm", *WIDTHS)
 LEAVES_OF_GROUPS = "leaves of groups"  # in a saved pool: no leaf of a number is of a single row
@@ -270,7 +275,7 @@ def fit(
     few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
     seen = x[:, columns]
     x = trees.few_values(seen, weights, few)
-    grow = {"boosted": trees.boosted, "deep": trees.deep, "forest": trees.forest}[member.head]
+    grow = GROWERS[member.head]
     own = derived_seed(seed, "member", member.head)
     leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
     # its checks of settings take as long as the trees of few rows

@@ -159,19 +159,6 @@ def boosted(
     return _joined(tables, output, base)
 
 
-def deep(
-    x: np.ndarray,
-    answers: np.ndarray,
-    weights: np.ndarray,
-    outputs: int,
-    rounds: int,
-    seed: int,
-    least_leaf: int = 1,
-) -> Trees:
-    """As `boosted`, of larger trees."""
-    return boosted(x, answers, weights, outputs, rounds, seed, least_leaf, LARGE)
-
-
 def forest(
     x: np.ndarray,
     answers: np.ndarray,
