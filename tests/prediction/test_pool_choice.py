@@ -12,6 +12,7 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import pool_candidates, pool_choice
 from gobelin.prediction.cross_fit import Predict, Training
+from gobelin.prediction.heads.members import Member
 
 
 def training(
@@ -145,6 +146,41 @@ def test_candidates_are_named_by_what_they_read(runtime: Runtime) -> None:
     assert quick == [m for m in found if not m.fields and m.head not in dear]
     best = pool_candidates.candidates(given.embeddings, given.target, "best")
     assert [m for m in best if m in found] == found and len(best) == len(found) + 2
+
+
+def test_larger_trees_are_grown_for_numbers_and_few_classes(runtime: Runtime) -> None:
+    """A tree for each round and class: five classes take long."""
+    rng = np.random.default_rng(0)
+
+    def heads(label: np.ndarray, preset: str = "good") -> set[str]:
+        given = training({"table": noise(60, 3, rng)}, classes(label), runtime)
+        found = pool_candidates.candidates(given.embeddings, given.target, preset)
+        return {m.head for m in found}
+
+    assert "deep" in heads(np.arange(60) % 4)
+    assert "deep" not in heads(np.arange(60) % 5) and "boosted" in heads(np.arange(60) % 5)
+    assert "deep" in heads(np.arange(60) % 5, "best")
+
+
+def test_the_head_with_dropout_has_its_own_decay_or_the_best_of_those_named(
+    runtime: Runtime,
+) -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 120)
+    x = (noise(120, 30, rng) + 0.5 * label[:, None]).astype(np.float32)
+    given = training({"f": x}, classes(label), runtime)
+
+    def found(*decays: float) -> pool_choice.Candidate:
+        settings = Predict(decays=decays) if decays else Predict()
+        trial = pool_choice.Trial(replace(given, settings=settings), given.rows)
+        return trial.scored(Member("dropout"))
+
+    assert found().member.decay == Member().decay == 1e-3
+    assert found().loss == pytest.approx(found(1e-3).loss)
+    each = {decay: found(decay).loss for decay in (1e-4, 0.1)}
+    assert each[0.1] < each[1e-4]  # weak directions, few rows
+    assert found(1e-4, 0.1).member.decay == 0.1
+    assert found(1e-4, 0.1).loss == pytest.approx(each[0.1])
 
 
 def test_words_that_tell_the_class_are_read(runtime: Runtime) -> None:

@@ -17,6 +17,7 @@ from gobelin.prediction.heads.members import Member
 
 MOST_FIELDS = 12  # of which each has heads of its own
 MOST_CLASSES_BOOSTED = 12  # one tree a round and class
+MOST_CLASSES_DEEP = 4  # for larger trees, which take several times as long
 MOST_ROUNDS, MOST_TREES = 60, 360  # of boosting: rounds, and trees of all classes together
 ROUNDS_OF_NUMBERS = 150  # of larger trees
 
@@ -51,8 +52,10 @@ def candidates(embeddings: Embeddings, target: Target, preset: str = "good") -> 
     if few:
         rounds = min(MOST_ROUNDS, MOST_TREES // max(len(target.classes), 1))
         out.append(Member("boosted", trees=rounds, words=spoken))
-        rounds = ROUNDS_OF_NUMBERS if target.kind == "number" else rounds
-        out.append(Member("deep", trees=rounds, words=spoken))
+        if target.kind == "number":
+            out.append(Member("deep", trees=ROUNDS_OF_NUMBERS, words=spoken))
+        elif len(target.classes) <= MOST_CLASSES_DEEP or preset == "best":
+            out.append(Member("deep", trees=rounds, words=spoken))
     if preset == "best":
         out.append(Member("forest", trees=500, words=spoken))
         out += [Member("boosted", trees=200, words=spoken)] if few else []

@@ -281,19 +281,22 @@ class Trial:
         return out
 
     def _with_dropout(self, member: Member, heard: np.ndarray) -> Candidate:
-        """The head with the weight decay of the smallest loss. All decays and folds are one
+        """The head with its own weight decay: that of its smallest loss is no better in the average
+        (docs/design.md). Decays that the user named are compared. All of them and all folds are one
         computation."""
         t = self.training
+        named = t.settings.decays != type(t.settings)().decays
+        decays = t.settings.decays if named else (member.decay,)
         jobs = [
             Job(others, self.weights[others], t.runtime.seed, decay)
-            for decay in t.settings.decays
+            for decay in decays
             for others, _ in self.folds
         ]
         every = np.arange(len(self.rows))
         target = t.target.rows(self.rows)
         heads = members.dropout_heads(member, self.embeddings, target, jobs, every, t.runtime)
         best = None
-        for k, decay in enumerate(t.settings.decays):
+        for k, decay in enumerate(decays):
             out = self._unscored()
             for head, (_, held) in zip(heads[k * len(self.folds) :], self.folds, strict=False):
                 one = Fitted(member, head, several=target.kind == "labels")
