@@ -1,8 +1,8 @@
-"""The heads of the default fusion in planted studies (`planted`): a pool of a linear head, boosted
-trees and a forest, as `--fusion auto` would pick them, fitted by `fusion.pool` itself.
+"""The heads of the default fusion in planted studies (`planted`): a pool of a linear head, a curved
+one, boosted trees and a forest, as `--fusion auto` would pick them, fitted by `fusion.pool` itself.
 
-A linear head draws nothing, so what a seed of initialisation brings is that of the trees, and a
-random weight of every row as in `planted`."""
+Linear and curved heads draw nothing, so what a seed of initialisation brings is that of the trees,
+and a random weight of every row as in `planted`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from gobelin.prediction.heads.job import Job
 FIELDS = ("image", "text", "table")
 MEMBERS = (
     {"head": "linear"},
+    {"head": "kernel"},
     {"head": "boosted", "trees": 15},
     {"head": "forest", "trees": 15},
 )
