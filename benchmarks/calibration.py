@@ -2,7 +2,7 @@
 (`planted`), on all cores.
 
 python benchmarks/calibration.py [--studies 2000] [--points 100000] [--cells WORD] [--again] (those
-of the default head: --cells "pool heads" --studies 400 --points 15000): cells that stand in
+of the default head: --cells "pool heads" --studies 100 --points 3000): cells that stand in
 benchmarks/results/calibration.jsonl with as many studies are not run again. A run that stops goes
 on where it was: finished studies stand in --keep FOLDER. --table prints the results as Markdown,
 --docs writes the table into docs/calibration.md.
@@ -139,7 +139,7 @@ POOLS = tuple(
             "name": f"pool heads: {cell.name}",
             "pools": True,
             "runs": 1,
-            "unseen": 8,
+            "unseen": 4,
         }
     )
     for cell in (NULL, HELPS, NAIVE)

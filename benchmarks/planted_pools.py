@@ -22,8 +22,8 @@ FIELDS = ("image", "text", "table")
 MEMBERS = (
     {"head": "linear"},
     {"head": "kernel"},
-    {"head": "boosted", "trees": 15},
-    {"head": "forest", "trees": 15},
+    {"head": "boosted", "trees": 8},
+    {"head": "forest", "trees": 8},
 )
 SPACE = "planted"
 
