@@ -8,8 +8,8 @@ A part is compared with every field that a row has. Three rules stand above the 
 - Of facts (numbers, categories, dates) the cells themselves are compared, where they are stored:
   the more categories are equal the better, then by the mean of 1 / (1 + distance) over the numbers
   and dates, in robust deviations of their column. The vector of a few facts says as much of which
-  columns are empty as of their values. So where only some columns of a field were asked for, a row that
-  has none of them is neither near nor far (score 0).
+  columns are empty as of their values. So where only some columns of a field were asked
+  for, a row that has none of them is neither near nor far (score 0).
 - The score of a query is the weighted sum of the scores of its parts, so that parts of different
   fields can stand beside each other, and a negative weight pushes away what is near.
 """
