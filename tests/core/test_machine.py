@@ -101,6 +101,20 @@ def test_the_choice_of_precision_does_not_depend_on_the_moment(
     assert PAYS("cpu") is chosen
 
 
+def test_a_processor_without_bfloat16_is_not_asked_for_large_products(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Planted: bfloat16 takes sixty times as long at every size, a second at the largest one."""
+    spent = [0.0]
+
+    def seconds(device: str, dtype: torch.dtype, size: int) -> float:
+        spent[0] += (now := (size / 768) ** 3 / 60 * (60 if dtype == torch.bfloat16 else 1))
+        return now
+
+    monkeypatch.setattr(machine, "_seconds", seconds)
+    assert PAYS("cpu") is False and spent[0] < 0.1
+
+
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
 )

@@ -295,6 +295,22 @@ def test_rows_without_the_asked_cells_are_found_by_other_fields() -> None:
     assert rank([part(0, facts=facts)], cosines, a=[2.0, None, None, 9.0]) == [1, 0, 3, 2]
 
 
+def test_a_row_without_the_asked_columns_is_not_nearer_than_one_that_has_them() -> None:
+    """Of a few facts of a field: a row of which none is known is neither near nor far, whatever its
+    picture says, and beside another part it is judged by that part alone."""
+    cosines = [[[0.0], [0.0]], [[-10.0], [0.8]], [[-10.0], [-0.8]], [[0.0], [0.0]]]
+    some = part(0, facts={"a": Fact(1.0, number)}, whole=False)
+    assert rank([some], cosines, a=[2.0, None, None, 9.0]) == [0, 1, 2, 3]
+    array = np.array([[c * 2 for c in row] for row in cosines], np.float32)
+    present = np.array([[c[0] > -9 for c in row] for row in cosines])
+    table = pa.table({"a": [2.0, None, None, 9.0]})
+    both = nearest([some, part(1)], array, present, FLAT, table, 10)
+    alone = nearest([part(1)], array[:, :, :1], present, FLAT, table, 10)
+    for place in (1, 2):
+        score = both.scores[both.places.tolist().index(place)]
+        assert score == alone.scores[alone.places.tolist().index(place)]
+
+
 def test_parts_add_up_with_their_weights() -> None:
     """Oracle: the weighted sum of the scores of each part alone."""
     rng = np.random.default_rng(3)

@@ -13,6 +13,7 @@ from scipy.special import expit, softmax
 from gobelin.data.coarse import rows_of_groups
 from gobelin.prediction import calibration
 from gobelin.prediction.calibration import Calibration, CalibrationSettings, calibrate
+from gobelin.prediction.temperatures import platt
 
 LEVEL = 0.8
 
@@ -246,10 +247,10 @@ def test_slope_and_shift_of_a_label_are_recovered() -> None:
     rng = np.random.default_rng(6)
     s = rng.normal(size=20_000) * 3 + 1
     label = (rng.random(20_000) < expit(0.4 * s - 1.5)).astype(np.int64)
-    assert calibration.platt(s, label, np.ones(20_000)) == pytest.approx((0.4, -1.5), abs=0.05)
-    slope, shift = calibration.platt(np.linspace(-1, 1, 20), np.repeat([0, 1], 10), np.ones(20))
+    assert platt(s, label, np.ones(20_000)) == pytest.approx((0.4, -1.5), abs=0.05)
+    slope, shift = platt(np.linspace(-1, 1, 20), np.repeat([0, 1], 10), np.ones(20))
     assert expit(slope + shift) < 0.99  # ten perfectly separated rows are not certainty
-    never_there = calibration.platt(rng.normal(size=30), np.zeros(30, int), np.ones(30))
+    never_there = platt(rng.normal(size=30), np.zeros(30, int), np.ones(30))
     assert expit(never_there[1]) < 0.1
 
 

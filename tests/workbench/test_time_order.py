@@ -102,10 +102,37 @@ def test_what_is_known_in_time_passes_and_is_scored_after_costs(
 def test_wrong_settings_of_a_trade_are_one_line(
     trade: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    work = bench(tmp_path, trade=trade)
-    work.fit()
+    """Before anything is learned: at `check`, and so at `fit`."""
     with pytest.raises(GobelinError, match=message):
-        work.evaluate()
+        bench(tmp_path, trade=trade).check()
+
+
+def test_a_trade_needs_an_order_in_time(tmp_path: Path) -> None:
+    more = {"trade": {"returns": "gain"}, "split": {"by": "random", "purge": None}}
+    with pytest.raises(GobelinError, match="needs rows in the order of time"):
+        bench(tmp_path, **more).check()
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        (DAYS[:80], True),  # one row a day
+        (DAYS[79::-1], True),  # the newest first
+        ([d for d in DAYS[:40] for _ in "ab"], True),  # two rows a day
+        (DAYS[:40] * 2, True),  # one group after the other
+        ([DAYS[(37 * k) % 80] for k in range(80)], False),  # in no order
+        ((DAYS[:4] * 20)[:80], False),  # few dates
+    ],
+)
+def test_rows_in_the_order_of_a_date_are_told_of_a_random_split(
+    days: list[str], said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody said that the column is a time."""
+    rows = "".join(f"{day},{k % 7},{'ab'[k % 2]}\n" for k, day in enumerate(days))
+    (tmp_path / "rows.csv").write_text("noted,size,kind\n" + rows)
+    with caplog.at_level(logging.WARNING):
+        Workbench(tmp_path / "rows.csv", "kind", tmp_path / "run").check()
+    assert ("--set schema.noted=time --set split.by=time" in caplog.text) is said
 
 
 def test_a_split_that_mixes_times_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

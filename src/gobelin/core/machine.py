@@ -32,6 +32,7 @@ from gobelin.core.progress import silent as silent
 # trained, depends on the count of threads; a count that follows the machine gives other findings.
 THREADS = 2
 PAYS = 1.5  # times that bfloat16 must be faster to be chosen
+SMALL, HOPELESS = 128, 0.3  # a size, and the ratio there below which a large product can't pay
 
 
 @settings_class
@@ -180,8 +181,16 @@ def _bfloat16_pays(device: str, size: int = 768, pairs: int = 7) -> bool:
     the median of pairs that were measured one after the other. A close call is float32.
 
     Other programs hardly change the answer: on a processor the time that this thread computed is
-    measured, and what slows down both products of a pair leaves their ratio.
+    measured, and what slows down both products of a pair leaves their ratio. A processor without
+    bfloat16 takes up to a second for one such product, so small ones are asked first.
     """
+    if device == "cpu" and _median_ratio(device, SMALL, pairs) < HOPELESS:
+        return False
+    return _median_ratio(device, size, pairs) >= PAYS
+
+
+def _median_ratio(device: str, size: int, pairs: int) -> float:
+    """How many times faster a [size, size] product is in bfloat16: the median of pairs."""
     for dtype in (torch.bfloat16, torch.float32):
         _seconds(device, dtype, size)  # the first products load libraries and allocate memory
     ratios = []
@@ -189,7 +198,7 @@ def _bfloat16_pays(device: str, size: int = 768, pairs: int = 7) -> bool:
         dtypes = (torch.float32, torch.bfloat16)
         spent = {d: _seconds(device, d, size) for d in (dtypes if k % 2 else dtypes[::-1])}
         ratios.append(spent[torch.float32] / max(spent[torch.bfloat16], 1e-9))
-    return sorted(ratios)[pairs // 2] >= PAYS
+    return sorted(ratios)[pairs // 2]
 
 
 def _usable(device: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,9 @@ from gobelin.data.file_columns import as_files
 from gobelin.data.file_kinds import unread
 from gobelin.data.frames import TableLike, from_frame
 from gobelin.data.hub_datasets import hub_name, hub_table
+from gobelin.data.totals import rows_of_totals
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 @typed()
@@ -53,15 +57,7 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         )
     path = Path(path)
     _check_root(root)
-    if not path.exists():
-        neighbours = (
-            [p.name for p in islice(path.parent.iterdir(), 1000) if not p.name.startswith(".")]
-            if path.parent.is_dir()
-            else []
-        )
-        raise GobelinError(
-            f"{path}: no such file or folder.{nearest(path.name, neighbours) if neighbours else ''}"
-        )
+    refuse_missing(path)
     if kind := special(path):
         raise GobelinError(f"{path}: is {kind}, no regular file. Write it to a file first.")
     names = sorted(catalog.names("readers"), key=_is_general)
@@ -83,9 +79,37 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         ) from error
     if not table.num_rows:  # a table without columns has no rows either
         raise GobelinError(f"{path}: holds no value. At least one row was expected.")
+    table = _without_totals(table, str(path))
     _check_ids(table, str(path))
     start = Path(root) if root else folder
     return table, Dataset(as_files(table, folder, start), start, str(path))
+
+
+def refuse_missing(path: Path) -> None:
+    """Raises GobelinError where nothing has this path."""
+    if not path.exists():
+        neighbours = (
+            [p.name for p in islice(path.parent.iterdir(), 1000) if not p.name.startswith(".")]
+            if path.parent.is_dir()
+            else []
+        )
+        raise GobelinError(
+            f"{path}: no such file or folder.{nearest(path.name, neighbours) if neighbours else ''}"
+        )
+
+
+def _without_totals(table: pa.Table, source: str) -> pa.Table:
+    """The table without rows of totals under it, which would be learned and scored as rows."""
+    rows, columns = rows_of_totals(table)
+    if rows:
+        LOG.warning(
+            "%s: the last %s left out, %s of those above (column %s).",
+            source,
+            "row is" if rows == 1 else f"{rows} rows are",
+            "a total" if rows == 1 else "totals",
+            ", ".join(columns[:3]),
+        )
+    return table.slice(0, table.num_rows - rows)
 
 
 def _is_general(name: str) -> bool:

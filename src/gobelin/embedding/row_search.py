@@ -8,7 +8,8 @@ A part is compared with every field that a row has. Three rules stand above the 
 - Of facts (numbers, categories, dates) the cells themselves are compared, where they are stored:
   the more categories are equal the better, then by the mean of 1 / (1 + distance) over the numbers
   and dates, in robust deviations of their column. The vector of a few facts says as much of which
-  columns are empty as of their values.
+  columns are empty as of their values. So where only some columns of a field were asked
+  for, a row that has none of them is neither near nor far (score 0).
 - The score of a query is the weighted sum of the scores of its parts, so that parts of different
   fields can stand beside each other, and a negative weight pushes away what is near.
 """
@@ -52,6 +53,7 @@ class Part:
     texts: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Fact] = field(default_factory=dict)
     text_columns: tuple[str, ...] = ()  # of its fields: a single text may stand in any of them
+    whole: bool = True  # whether the facts are all columns of their field
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ def nearest(
             compared = present.copy()
             compared[:, list(part.fields)] = False
             first, same = agreement.equal, agreement.exact
-        score = over_fields(scores, compared)
+        score = first_of_ties = over_fields(scores, compared)
         through = np.where(compared, scores, -np.inf).argmax(1)
         if agreement is not None:
+            first_of_ties = np.where(agreement.known, agreement.scores, score)
+            score = score if part.whole else np.zeros(count)  # of rows without these columns
             score = np.where(agreement.known, agreement.scores, score)
             through = np.where(agreement.known, part.fields[0], through)
         theirs = np.where(present, scores, -np.inf)[:, list(part.fields)].argmax(1)
@@ -110,7 +114,7 @@ def nearest(
         lift = lifted(score, first, 0 if agreement is None else agreement.closeness)
         finite = np.isfinite(lift)
         total += part.weight * np.where(finite, lift, 0)
-        tie += part.weight * np.where(np.isfinite(score), score, 0)
+        tie += part.weight * np.where(np.isfinite(first_of_ties), first_of_ties, 0)
         some |= finite
         if part.weight > 0:
             equal |= same

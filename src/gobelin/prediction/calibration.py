@@ -2,7 +2,8 @@
 training rows.
 
 Everything is learned for each count m of present fields, 0 to F:
-- a temperature (Guo et al. 2017), or for labels a slope and a shift of each label (Platt 1999);
+- a temperature (Guo et al. 2017) of what the scores add to the mix of classes, or for labels a
+  slope and a shift of each label (Platt 1999);
 - a conformal bound (Vovk et al. 2005, ch. 4.5, Mondrian by m): the k-th smallest of n
   nonconformities with k = ceil((n + 1) level), and one more for classes: a temperature that was
   fitted to the same rows, and predictors of fewer rows, cost up to 2 points of coverage at 50 rows
@@ -38,10 +39,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gobelin.core.lazy import optimize, special
+from gobelin.core.lazy import special
 from gobelin.core.machine import numpy_generator
-from gobelin.core.softmax import log_softmax, softmax
+from gobelin.core.softmax import softmax
 from gobelin.data.coarse import coarse, coarse_down, coarse_up
+from gobelin.prediction.temperatures import platt, temperature
 
 ENOUGH_ROWS = 100  # with exactly m fields: then no fields of other rows are hidden
 LEAST_CALIBRATION_ROWS = (
@@ -75,6 +77,8 @@ class Calibration:
     sets: SetKind = "lac"
     # C numbers, or none: what turns scores into logits in the data's own mix of classes
     mix: tuple[float, ...] = ()
+    # whether the temperature is of the scores alone; runs of earlier versions: of scores + mix
+    apart: bool = False
     lean: float = 1.0  # share of `mix` that is taken off again before a class is chosen
     temperature: tuple[float, ...] = ()  # by count; classes
     slope: tuple[tuple[float, ...], ...] = ()  # by count, C numbers each; labels
@@ -94,8 +98,14 @@ class Calibration:
             return special.expit(
                 scores * np.array(self.slope)[counts] + np.array(self.shift)[counts]
             )
-        scores = scores + np.array(self.mix) if self.mix else scores
-        return softmax(scores / np.array(self.temperature)[counts][:, None], axis=1)
+        return softmax(self.logits(scores, np.array(self.temperature)[counts][:, None]), axis=1)
+
+    def logits(self, scores: Any, temperature: Any) -> Any:  # noqa: ANN401 - arrays or tensors
+        """Scores [N, C] as logits in the data's own mix of classes. temperature: [N, 1] or one."""
+        if not self.mix:
+            return scores / temperature
+        mix = scores.new_tensor(self.mix) if hasattr(scores, "new_tensor") else np.array(self.mix)
+        return scores / temperature + mix if self.apart else (scores + mix) / temperature
 
     def deciding(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """As `probabilities`, in the mix of classes in which the class is chosen."""
@@ -168,7 +178,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """The values; without those that change nothing, as before they were known."""
-        usual = {"mix": (), "lean": 1.0, "cover": (), "refer": 0.0}
+        usual = {"mix": (), "apart": False, "lean": 1.0, "cover": (), "refer": 0.0}
         return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
     @staticmethod
@@ -198,13 +208,12 @@ def calibrate(
     much each row counts in the probabilities. present: bool [n, F]. mix: as in `Calibration`.
     window: rows that a local scale is the mean of, at least."""
     counts, fields = present.sum(1), present.shape[1]
-    moved = np.array(mix) if mix else 0.0
-    scores = scores + moved
     scale = (
         _scale(scores[:, 0], np.abs(scores[:, 0] - answers), window)
         if settings.local and settings.kind == "number"
         else ()
     )
+    empty = Calibration(settings.kind, settings.sets, mix, bool(mix), scale=scale)
     by_count: dict[int, dict[str, Any]] = {}  # {m: {name of a value: value}}
     for m in range(fields + 1):
         exact = np.flatnonzero(counts == m)
@@ -214,16 +223,15 @@ def calibrate(
             continue
         hidden = scores[:0]
         if len(more):
-            hidden = scores_with_fields(more, hide(present[more], m, seed)) + moved
+            hidden = scores_with_fields(more, hide(present[more], m, seed))
         places = np.concatenate([exact, more])
-        by_count[m] = _of_count(
-            np.concatenate([scores[exact], hidden]), answers[places], share[places], settings, scale
-        )
+        shown = np.concatenate([scores[exact], hidden])
+        by_count[m] = _of_count(shown, answers[places], share[places], settings, empty)
     # of two counts as near, the larger
     nearest = [min(by_count, key=lambda k: (abs(k - m), -k)) for m in range(fields + 1)]
     names = next(iter(by_count.values()))
     values: dict[str, Any] = {n: tuple(by_count[k][n] for k in nearest) for n in names}
-    calibration = replace(Calibration(settings.kind, settings.sets, mix, scale=scale), **values)
+    calibration = replace(empty, **values)
     if settings.kind != "labels":
         return calibration
     probabilities = calibration.probabilities(scores, counts)
@@ -278,11 +286,12 @@ def _of_count(
     answers: np.ndarray,
     share: np.ndarray,
     settings: CalibrationSettings,
-    scale: tuple[tuple[float, float], ...],
+    empty: Calibration,
 ) -> dict[str, Any]:
-    """The values of one count of fields, by the names of `Calibration`."""
+    """The values of one count of fields, by the names of `Calibration`. empty: what is known
+    without them."""
     if settings.kind == "number":
-        local = Calibration("number", scale=scale).local_scale(scores[:, 0])
+        local = empty.local_scale(scores[:, 0])
         residuals = np.abs(scores[:, 0] - answers) / local
         return {"residual": quantile(residuals, settings.level, np.inf)}
     if settings.kind == "labels":
@@ -290,8 +299,8 @@ def _of_count(
         slope, shift = np.array(pairs).T
         cover = false_negative_bound(special.expit(scores * slope + shift), answers, settings.level)
         return {"slope": tuple(slope.tolist()), "shift": tuple(shift.tolist()), "cover": cover}
-    t = temperature(scores, answers, share)
-    by_class = nonconformity(softmax(scores / t, axis=1), settings.sets)  # [n, C]
+    t = temperature(scores, answers, share, empty.mix)
+    by_class = nonconformity(softmax(empty.logits(scores, t), axis=1), settings.sets)  # [n, C]
     true_class = by_class[np.arange(len(answers)), answers]  # [n]
     all_classes = quantile(true_class, settings.level, 1.0, SPARE_RANKS)
     bound = tuple(
@@ -301,49 +310,6 @@ def _of_count(
         for c in range(scores.shape[1])
     )
     return {"temperature": t, "bound": bound}
-
-
-def temperature(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> float:
-    """The temperature with the smallest weighted log loss, in exp(-2.5) .. exp(2.5).
-
-    The targets keep one imaginary row of the other classes together (after Platt 1999, sec. 2.2),
-    so that perfectly separated rows don't give probabilities of 0 and 1. scores: [n, C]. label: int
-    [n]. share: [n]."""
-    n, c = scores.shape
-    share = share if share.sum() > 0 else np.ones(n)
-
-    def loss(log_temperature: float) -> float:
-        logs = log_softmax(scores / float(np.exp(log_temperature)), axis=1)  # [n, C]
-        true = logs[np.arange(n), label]
-        # targets: n / (n + 1) for the true class, and the rest for the others, all alike
-        row_loss = (n * true + (logs.sum(1) - true) / max(c - 1, 1)) / (n + 1)
-        return float(-(row_loss * share).sum() / share.sum())
-
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=(-2.5, 2.5), method="bounded").x))
-
-
-def platt(scores: np.ndarray, label: np.ndarray, share: np.ndarray) -> tuple[float, float]:
-    """Slope > 0 and shift of P(label) = expit(slope score + shift), with the targets (n+ + 1) /
-    (n+ + 2) and 1 / (n- + 2) (Platt 1999, sec. 2.2). scores, share: [n]. label: int [n], 0 or 1."""
-    positive, negative = int(label.sum()), int(len(label) - label.sum())
-    goal = np.where(label == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    weight = share / share.sum()
-    spread = float(scores.std()) or 1.0
-    x = (scores - scores.mean()) / spread  # so that the bounds below suit scores of any scale
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        """The cross-entropy and its gradient, at [log slope, shift]."""
-        slope = np.exp(parameters[0])
-        z = slope * x + parameters[1]
-        value = -(weight * (goal * special.log_expit(z) + (1 - goal) * special.log_expit(-z))).sum()
-        error = weight * (special.expit(z) - goal)  # dL/dz, [n]
-        return float(value), np.array([slope * (error * x).sum(), error.sum()])
-
-    log_slope, shift = optimize.minimize(
-        loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[(-6, 6), (-12, 12)]
-    ).x
-    slope = float(np.exp(log_slope)) / spread
-    return slope, float(shift - slope * scores.mean())
 
 
 def thresholds(

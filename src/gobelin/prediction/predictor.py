@@ -313,8 +313,7 @@ class Model:
         if self.kind == "labels":
             slope, shift = (torch.tensor(x[count]) for x in (known.slope, known.shift))
             return scores * slope + shift
-        mix = torch.tensor(known.mix or [0.0] * scores.shape[1], dtype=torch.float64)
-        logs = ((scores + mix) / known.temperature[count]).log_softmax(1)
+        logs = known.logits(scores.double(), known.temperature[count]).log_softmax(1)
         return logs - torch.log(-torch.expm1(logs))
 
     def referring(self, crossed: CrossFit, counts: np.ndarray, training: Training) -> Model:

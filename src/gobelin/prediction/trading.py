@@ -24,7 +24,7 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.fields import Target
+from gobelin.data.fields import Schema, Target
 from gobelin.evidence.blocks import mean_over_time
 from gobelin.evidence.findings import Finding
 
@@ -53,6 +53,40 @@ class Trade:
     block: int = setting(
         default=0, ge=0, description="Mean block of the bootstrap, in moments. 0: its cube root."
     )
+
+
+def misfits(
+    trade: Trade, columns: Sequence[str], schema: Schema, target: Target, by_time: bool
+) -> list[str]:
+    """What of these settings does not fit the data, a line each; nothing without `trade.returns`.
+
+    columns: of the data. by_time: whether the rows are split in the order of time."""
+    if not trade.returns:
+        return []
+    wrong = [
+        f"trade.{setting}: no column {column!r}. Name one of the data."
+        for setting, column in (("returns", trade.returns), ("asset", trade.asset))
+        if column and column not in columns
+    ]
+    if any(trade.returns in field.columns for field in schema.fields):
+        wrong.append(
+            f"trade.returns: {trade.returns!r} is the future, and is read as a feature. Leave it"
+            f" out: --set schema.{trade.returns}=ignore."
+        )
+    series = [c for field in schema.fields if field.kind == "series" for c in field.columns]
+    if trade.series and trade.series not in series:
+        wrong.append(f"trade.series: {trade.series!r} is no column of series. Name one of them.")
+    if target.kind not in ("class", "ordinal", "number"):
+        wrong.append(
+            f"trade.returns: {target.name!r} has several labels a row, which are no position."
+        )
+    elif target.kind != "number":
+        wrong += _without_position(trade, target)
+    if not by_time:
+        wrong.append(
+            "trade.returns: a trade needs rows in the order of time. Use --set split.by=time."
+        )
+    return wrong
 
 
 @dataclass(frozen=True)
@@ -99,12 +133,19 @@ class Market:
 def class_positions(trade: Trade, target: Target, chosen: np.ndarray) -> np.ndarray:
     """float64 [n]: the position of each predicted class, chosen int64 [n]. GobelinError where a
     class has no position."""
-    if missing := [name for name in target.classes if name not in trade.positions]:
-        raise GobelinError(
-            f"trade.positions: no position for the class {missing[0]!r}. Add it: --set"
-            f" trade.positions.{missing[0]}=0."
-        )
+    if without := _without_position(trade, target):
+        raise GobelinError(without[0])
     return np.array([trade.positions[name] for name in target.classes], float)[chosen]
+
+
+def _without_position(trade: Trade, target: Target) -> list[str]:
+    """A line for the first class without a position."""
+    missing = [name for name in target.classes if name not in trade.positions]
+    return [
+        f"trade.positions: no position for the class {name!r}. Add it: --set"
+        f" trade.positions.{name}=0."
+        for name in missing[:1]
+    ]
 
 
 def traded(

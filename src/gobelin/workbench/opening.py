@@ -13,7 +13,8 @@ from gobelin.core.machine import Progress
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.frames import TableLike
-from gobelin.data.read import read
+from gobelin.data.hub_datasets import hub_name
+from gobelin.data.read import read, refuse_missing
 from gobelin.embedding.schema import restored
 from gobelin.workbench import disclosure
 from gobelin.workbench.portable import names_of, portable
@@ -36,6 +37,8 @@ def begun(
     if not isinstance(data, str | Path | Dataset):
         data = read(data, values.get("data", {}).get("root") or None)
     given = data if isinstance(data, Dataset) else None
+    if given is None and not hub_name(str(data)):
+        refuse_missing(Path(str(data)))  # before anything that takes long is loaded
     path = given.source if given is not None else str(Path(str(data)).resolve())
     named = {"path": path, **({"target": target} if target else {})}
     values = config.merge(values, {"data": {**named, "fingerprint": "", "parts": ""}})

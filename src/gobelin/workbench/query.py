@@ -219,7 +219,8 @@ def _embedded(space: RunSpace, part: _Cells) -> Part:
                 facts[column_name(column)] = fact
         if schema.field(field).kind == "text":
             columns += map(column_name, schema.field(field).columns)
-    return Part(fields, np.stack(vectors), part.weight, texts, facts, tuple(columns))
+    whole = all(set(schema.field(f).columns) == set(cell) for f, cell in part.cells.items())
+    return Part(fields, np.stack(vectors), part.weight, texts, facts, tuple(columns), whole)
 
 
 def _fact(kind: str, value: Any, learned: Mapping[str, Any]) -> Fact | None:  # noqa: ANN401

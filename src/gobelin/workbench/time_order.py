@@ -7,6 +7,7 @@ import logging
 
 import numpy as np
 
+from gobelin.data.dates import days, undecided
 from gobelin.data.numbers import numbers_of
 from gobelin.data.read import read
 from gobelin.data.splits import Split
@@ -17,8 +18,11 @@ from gobelin.quality.series_faults import series_faults
 from gobelin.quality.window_source import source_of
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.run.rows import Rows
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+LEAST_TIMES = 10  # different dates that an order needs
+ORDERED = 0.9  # of the steps from row to row; each group begins anew
 MOST_ROWS = 10_000  # of the table of cells that reach past the time of their row
 
 
@@ -27,6 +31,14 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     rows = run.checked.rows
     if (time := rows.schema.role("time")) is not None:
         _say_split(run.settings.split, time)
+    elif column := _runs_through_time(rows):
+        LOG.warning(
+            "column %r: its dates go on from row to row, and rows of one time are in training and"
+            " in test. If the future is to be predicted, use --set schema.%s=time --set"
+            " split.by=time.",
+            column,
+            column,
+        )
     path = run.settings.check.source
     source = source_of(read(path)) if path else None
     found = look_ahead(rows.dataset, rows.schema, run.encoders.embedder.encoders, source)
@@ -52,6 +64,22 @@ def _say_split(split: Split, time: str) -> None:
             " row is purged. Give it in days, or in the unit of %s: --set split.purge=7.",
             time,
         )
+
+
+def _runs_through_time(rows: Rows) -> str:
+    """The first column of dates in whose order the rows stand, whole or group by group; ''."""
+    for column in rows.schema.columns:
+        if column.kind != "date" or column.role != "cell":
+            continue
+        values = rows.dataset.values(column.name)
+        order, _ = undecided([v for v in values if v is not None])
+        read = [days(v, order) for v in values if v is not None]
+        times = np.array([t for t in read if t is not None])
+        steps = np.sign(np.diff(times))
+        onward = max(float((steps >= 0).sum()), float((steps <= 0).sum()))
+        if len(np.unique(times)) >= LEAST_TIMES and onward >= ORDERED * len(steps):
+            return str(column.name)
+    return ""
 
 
 def _show(found: LookAhead, exhibits: Exhibits) -> None:

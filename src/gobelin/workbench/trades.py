@@ -20,6 +20,7 @@ from gobelin.prediction.trading import (
     Market,
     Trade,
     class_positions,
+    misfits,
     traded,
 )
 from gobelin.workbench.run.predictor import RunPredictor
@@ -40,12 +41,11 @@ def traded_rows(
     trade, whole = settings.trade, predictor.checked.rows
     if not trade.returns:
         return []
-    _check(trade, whole)
     order = whole.order(settings.split)
-    if order is None:
-        raise GobelinError(
-            "trade.returns: a trade needs rows in the order of time. Use --set split.by=time."
-        )
+    names = whole.dataset.column_names
+    if wrong := misfits(trade, names, whole.schema, whole.target, order is not None):
+        raise GobelinError("\n".join(wrong))
+    assert order is not None
     if settings.split.purge is None:
         LOG.warning(
             "trade.returns: when a row's answer is known is not given (split.purge), so returns of"
@@ -65,23 +65,6 @@ def traded_rows(
     return traded(trade, market, rules, settings.split.purge or 0.0, settings.runtime.seed)
 
 
-def _check(trade: Trade, whole: Rows) -> None:
-    """Raises GobelinError for columns that are not there, and for returns that are a feature."""
-    names = whole.dataset.column_names
-    for setting, column in (("returns", trade.returns), ("asset", trade.asset)):
-        if column and column not in names:
-            raise GobelinError(f"trade.{setting}: no column {column!r}. Name one of the data.")
-    if any(trade.returns in field.columns for field in whole.schema.fields):
-        raise GobelinError(
-            f"trade.returns: {trade.returns!r} is the future, and is read as a feature. Leave it"
-            f" out: --set schema.{trade.returns}=ignore."
-        )
-    if whole.target.kind not in ("class", "ordinal", "number"):
-        raise GobelinError(
-            f"trade.returns: {whole.target.name!r} has several labels a row, which are no position."
-        )
-
-
 def _rules_of_series(trade: Trade, whole: Rows, rows: np.ndarray) -> dict[str, np.ndarray]:
     """{name: positions} of the rules that read the first channel of a series column."""
     series = [
@@ -93,8 +76,6 @@ def _rules_of_series(trade: Trade, whole: Rows, rows: np.ndarray) -> dict[str, n
     name = trade.series or next(iter(series), "")
     if not name:
         return {}
-    if name not in series:
-        raise GobelinError(f"trade.series: {name!r} is no column of series. Name one of them.")
     values, windows = whole.dataset.values(name), []
     for row in rows.tolist():
         try:

@@ -42,7 +42,6 @@ from gobelin.networks import low_rank, training
 from gobelin.networks.limit import Pilot, steps_within
 from gobelin.networks.watching import Watch
 from gobelin.prediction import fusion_choice
-from gobelin.prediction.calibration import temperature
 from gobelin.prediction.cross_fit import (
     LEAST_LABELLED_ROWS,
     CrossFit,
@@ -53,6 +52,7 @@ from gobelin.prediction.cross_fit import (
 )
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.neural import NeuralPredictor
+from gobelin.prediction.temperatures import temperature
 from gobelin.prediction.tuning.settings import Tune
 from gobelin.prediction.tuning.tuner import Tuning, TuningData
 

@@ -24,6 +24,7 @@ from gobelin.embedding import schema
 from gobelin.prediction.abstention import check_limit
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
 from gobelin.prediction.scoring import check_metric
+from gobelin.prediction.trading import misfits
 from gobelin.workbench.run.parts import drawn_parts, made_before
 from gobelin.workbench.run.settings import Settings, unknown_names
 
@@ -87,6 +88,8 @@ def read_rows(
         raise _refusal(mistakes)
     few = _few_labels(settings, identified, target)
     mistakes += few + _training(settings, target)
+    by_time = settings.split.by == "time"
+    mistakes += misfits(settings.trade, whole.column_names, known, target, by_time)
     named = NamedRows.of(whole, known)
     before = made_before(folder, whole)
     groups = _numbered_groups(identified, known) if before else named.names
