@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import record
-from tables import judged_images, learned, made_images
+from tables import ideas, judged_images, learned, made_images
 
 ROOT = Path(__file__).parent.parent
 ALL = Path("docs/benchmarks.md")  # the page that has every table but that of the source's shape
@@ -34,6 +34,7 @@ SHOWN = (
     made_images.generation,
     learned.house,
     judged_images.membership,
+    ideas.mesh_ideas,
     made_images.meshes,
     made_images.metrics,
     learned.missing,
@@ -42,6 +43,7 @@ SHOWN = (
     judged_images.privacy,
     judged_images.random_walks,
     learned.search,
+    ideas.sign_metric,
     made_images.translation,
     judged_images.verdict,
     judged_images.verdicts,

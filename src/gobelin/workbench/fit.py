@@ -110,14 +110,15 @@ def _pooled(heads: list[dict[str, Any]]) -> Finding:
 
 
 def _space(alignment: Alignment) -> Finding:
-    """The width of the shared space, and which projections were chosen."""
+    """The width of the shared space, and the form that was chosen, among which."""
+    scores = [f"{form} {score:.3f}" for form, score in alignment.compared]
+    among = f" (mean reciprocal rank: {', '.join(scores)})" if scores else ""
     return Finding(
         name="shared_space",
         value=float(alignment.settings.width),
         unit="dimensions",
         source="fit",
-        note=f"{alignment.trained_by} projections were chosen: they retrieve best among training"
-        " rows held back",
+        note=f"{alignment.form} was chosen on training rows held back{among}",
     )
 
 

@@ -27,8 +27,8 @@ from gobelin.embedding.alignment.align import (
 from gobelin.embedding.alignment.binding import bind
 from gobelin.embedding.alignment.bridges import Bridge, bridged, centred
 from gobelin.embedding.alignment.closed_form import reciprocal_ranks
-from gobelin.embedding.alignment.contrastive_training import WORST_LOSS
-from gobelin.embedding.alignment.fitting import fit_alignment
+from gobelin.embedding.alignment.contrastive_training import LEAST_GAIN, WORST_LOSS
+from gobelin.embedding.alignment.fitting import better, fit_alignment
 from gobelin.embedding.features import Embeddings
 
 WIDTHS = {"image": 30, "text": 20, "table": 25}
@@ -275,10 +275,11 @@ def test_the_contrastive_step_is_kept_only_when_no_pair_pays(
     worst: float, kept: str, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
 ) -> None:
     """Planted gains: every pair retrieves much better, but one."""
-    told = [np.zeros(6)]
+    before, after = np.zeros(6), np.array([0.4, 0.4, 0.4, 0.4, 0.4, worst])
+    told = [before, after, after, before, after]  # at the start, two checks, and both forms
 
     def retrieval(*_: object) -> np.ndarray:
-        return told.pop() if told else np.array([0.4, 0.4, 0.4, 0.4, 0.4, worst])
+        return told.pop(0)
 
     train = planted(120)
     closed = fit_alignment(Align(width=8, steps=0), train, names(train), runtime)
@@ -462,6 +463,74 @@ def test_a_bridge_that_says_nothing_is_not_kept_and_a_true_one_is(runtime: Runti
     how = Align(width=16, steps=0)
     assert fit_alignment(how, rows, groups, runtime, bridges=[true]).bridges[0].strength > 0
     assert fit_alignment(how, rows, groups, runtime, bridges=[false]).bridges == ()
+
+
+def truly_named() -> tuple[Embeddings, list[str], Bridge]:
+    """Rows of 40 labels, groups that are labels (a held-back row's label is in no training row),
+    and a bridge whose names are true."""
+    rng, n = np.random.default_rng(0), 400
+    label = rng.integers(0, 40, n)
+    looks, words = rng.normal(size=(40, 30)), rng.normal(size=(40, 20))
+    features = {
+        "image": (looks[label] + 0.6 * rng.normal(size=(n, 30))).astype(np.float32),
+        "text": (words[label] + 0.6 * rng.normal(size=(n, 20))).astype(np.float32),
+    }
+    ids = tuple(map(str, range(n)))
+    rows = Embeddings(("image", "text"), features, np.ones((n, 2), bool), ids, "s")
+    bias = (-(looks**2).sum(1) / 2).astype(np.float32)
+    bridge = Bridge("image", "text", looks.T.astype(np.float32), bias, words.astype(np.float32))
+    return rows, [str(one) for one in label], bridge
+
+
+@pytest.mark.parametrize(
+    ("own", "kept", "last"),
+    [(0.02, CONTRASTIVE, 0.5), (9.0, CONTRASTIVE, 9.0), (-0.5, CLOSED_FORM, 0.5)],
+)
+def test_trained_maps_lose_no_bridge(
+    own: float, kept: str, last: float, monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    """Planted trained maps that hold a little, a lot or the reverse of a true bridge themselves,
+    and a bridge of blurred names, which needs the rows of every turn to be shown: with trained maps
+    it was judged in one turn, and lost. Maps that hold all of the true one are better without."""
+    rows, groups, true = truly_named()
+    blur = 2 * np.random.default_rng(2).normal(size=true.words.shape)
+    blurred = replace(true, words=(true.words + blur).astype(np.float32))
+    middle = centred(true, rows.features["text"].mean(0))
+
+    def trained(start, *_):  # noqa: ANN001, ANN002, ANN202
+        return replace(bridged(start, middle, own), trained_by=CONTRASTIVE)
+
+    monkeypatch.setattr(contrastive_training, "trained", trained)
+    found = fit_alignment(Align(width=16, steps=1), rows, groups, runtime, bridges=[blurred])
+    assert found.trained_by == kept and found.bridges[-1].strength == last
+    scores = [score for _, score in found.compared]  # closed form with bridges, without, trained
+    assert len(scores) == 4 and scores[0] > scores[1]
+    assert (max(scores) > 1.001 * scores[0]) == (kept == CONTRASTIVE)
+
+
+def test_the_best_form_in_which_no_pair_pays_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    """Planted scores of four forms, against the rule written out with loops."""
+    train = planted(30)
+    start = fit_alignment(Align(width=4, steps=0), train, names(train), runtime)
+    forms = [replace(start, trained_by=f"form {k}") for k in range(4)]
+    rng, chosen = np.random.default_rng(0), set()
+    for _ in range(60):
+        scores = -1 + rng.normal(scale=0.03, size=(4, 6)).cumsum(0)
+        told = list(scores)
+        monkeypatch.setattr(contrastive_training, "retrieval", lambda *_, t=told: t.pop(0))
+        found = better(forms, train, np.ones(30, bool), np.arange(30))
+        best, most = 0, sum(scores[0]) / 6 + LEAST_GAIN
+        for k in (1, 2, 3):
+            pays = any(scores[k][pair] < scores[0][pair] - WORST_LOSS for pair in range(6))
+            if not pays and sum(scores[k]) / 6 > most:
+                best, most = k, sum(scores[k]) / 6
+        assert found.trained_by == f"form {best}"
+        assert [name for name, _ in found.compared] == [f"form {k}" for k in range(4)]
+        assert np.allclose([s for _, s in found.compared], np.exp(scores.mean(1)))
+        chosen.add(best)
+    assert len(chosen) > 2  # the draws try the rule
 
 
 def test_a_bound_field_moves_no_old_one_and_is_found(runtime: Runtime, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@
 1. Closed form (`closed_form`). Regularised canonical correlations of all fields together, on the
    features and again on random waves of them, and of every two fields alone. Each is a part of
    unit length (`projection`), so a cosine is a fixed mixture of the parts' cosines.
-2. Contrastive training (`contrastive_training`). A linear map of each field's vectors. It is kept
-   only if it retrieves held-back training rows better.
-3. Bridges of class names (`bridges`). An image gets a second vector: the softmax-weighted mean of
+2. Bridges of class names (`bridges`). An image gets a second vector: the softmax-weighted mean of
    the class names' text vectors.
+3. Contrastive training (`contrastive_training`). A linear map of each field's vectors. It is kept
+   only if, with the bridges or without, it retrieves held-back training rows better than the closed
+   form with the bridges (`fitting.better`).
 
 A row serves those pairs of fields that it has. Rows of one group are right answers for each other.
 
@@ -167,6 +168,12 @@ class Alignment:
     space: str  # fingerprint of the encoders
     trained_by: str  # CLOSED_FORM or CONTRASTIVE
     bridges: tuple[FittedBridge, ...] = ()
+    compared: tuple[tuple[str, float], ...] = ()  # forms and their mean reciprocal ranks
+
+    @property
+    def form(self) -> str:
+        """How it was fitted, and whether it has bridges."""
+        return f"{self.trained_by} with bridges" if self.bridges else self.trained_by
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -233,6 +240,7 @@ class Alignment:
             "space": self.space,
             "kept": self.trained_by,  # the key of saved runs
             "bridges": [[b.field, b.to, b.strength] for b in self.bridges],
+            "compared": self.compared,
         }
         write_json(folder / "config.json", values)
         save_arrays(folder / "weights.safetensors", self.arrays)
@@ -265,4 +273,5 @@ class Alignment:
                 FittedBridge(field, to, strength, **named(f"bridge/{field}/{to}"))
                 for field, to, strength in values["bridges"]
             ),
+            tuple((form, score) for form, score in values.get("compared", ())),
         )

@@ -26,6 +26,7 @@ from gobelin.embedding.alignment.contrastive import (
 )
 from gobelin.embedding.features import Embeddings
 
+LEAST_GAIN = 1e-3  # log reciprocal rank, mean over the pairs of fields
 WORST_LOSS = 0.03  # log reciprocal rank that one pair of fields may lose while the others gain
 ROWS_IN_MEMORY = 50_000  # up to so many training rows, their vectors are computed once
 STEPS_A_CHECK = 20  # steps between two checks of the held-back rows
@@ -82,7 +83,7 @@ def trained(
         gains = after - before
         gain = float(gains.mean()) if len(gains) else 0.0
         without_gain += 1
-        if gain > best_gain + 1e-3 and gains.min() > -WORST_LOSS:
+        if gain > best_gain + LEAST_GAIN and gains.min() > -WORST_LOSS:
             best_gain, best_maps, without_gain = gain, [w.detach().clone() for w in maps], 0
         if without_gain == CHECKS_WITHOUT_GAIN:
             break

@@ -1,18 +1,21 @@
-"""Fits the shared space on training rows; held-back ones choose between its forms."""
+"""Fits the shared space on training rows; held-back ones choose between its forms: closed form or
+trained maps, each without bridges and with them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.embedding.alignment import contrastive_training
 from gobelin.embedding.alignment.align import CLOSED_FORM, CONTRASTIVE, Align, Alignment
 from gobelin.embedding.alignment.bridges import Bridge, best_strength, bridged, centred
-from gobelin.embedding.alignment.closed_form import ClosedForm
+from gobelin.embedding.alignment.closed_form import JUDGED_ROWS, ClosedForm
+from gobelin.embedding.alignment.contrastive_training import LEAST_GAIN, WORST_LOSS
 from gobelin.embedding.alignment.correlation import Basis
 from gobelin.embedding.features import Embeddings
 
@@ -53,26 +56,81 @@ def fit_alignment(
         Alignment(settings, closed.maps(turn[0], joint, ridges), train.space, CLOSED_FORM)
         for turn, joint in zip(products if bridges else products[:1], joints, strict=False)
     ]
-    alignment = turns[0]
+    strong = _strengths(turns, bridges, bases[0], train, group, held_back)
+    forms = [turns[0]]
     if settings.steps:
-        alignment = contrastive_training.trained(
+        trained = contrastive_training.trained(
             turns[0], train, held_back[0], group, runtime, progress
         )
-    if alignment.trained_by == CONTRASTIVE:
-        turns = [alignment]
-    else:  # no training was stopped by the held-back rows, so the closed form may learn from them
-        every = closed.products(train.present)
-        joint = closed.joints(every, settings.shrinkage, settings.power)
-        alignment = replace(alignment, maps=closed.maps(every[0], joint, ridges))
+        forms += [trained] if trained.trained_by == CONTRASTIVE else []
+    if strong:
+        forms = [_with(forms[0], strong), *forms, *(_with(form, strong) for form in forms[1:])]
+    best = better(forms, train, held_back[0], group)
+    if best.trained_by == CONTRASTIVE:
+        return best
+    # no training was stopped by the held-back rows, so the closed form may learn from them
+    every = closed.products(train.present)
+    joint = closed.joints(every, settings.shrinkage, settings.power)
+    return replace(best, maps=closed.maps(every[0], joint, ridges))
+
+
+def _strengths(
+    turns: Sequence[Alignment],
+    bridges: Sequence[Bridge],
+    bases: Mapping[str, Basis],
+    train: Embeddings,
+    group: np.ndarray,
+    held_back: Sequence[np.ndarray],
+) -> list[tuple[Bridge, float]]:
+    """The bridges by which held-back rows gain, and how strong each is.
+
+    turns: the closed form of each turn. bases: of the features as they are."""
+    kept: list[tuple[Bridge, float]] = []
     for bridge in bridges:
         if not train.enough(train.present[:, train.fields.index(bridge.to)]):
             continue  # the mean of its texts would tell of each
-        bridge = centred(bridge, bases[0][bridge.to].mean)
-        strength = best_strength(turns, bridge, train, group, held_back[: len(turns)])
-        if strength:
-            alignment = bridged(alignment, bridge, strength)
-            turns = [bridged(turn, bridge, strength) for turn in turns]
+        bridge = centred(bridge, bases[bridge.to].mean)
+        before = [_with(turn, kept) for turn in turns]
+        strength = best_strength(before, bridge, train, group, held_back[: len(turns)])
+        kept += [(bridge, strength)] if strength else []
+    return kept
+
+
+def _with(alignment: Alignment, bridges: Sequence[tuple[Bridge, float]]) -> Alignment:
+    for bridge, strength in bridges:
+        alignment = bridged(alignment, bridge, strength)
     return alignment
+
+
+def better(
+    forms: Sequence[Alignment], train: Embeddings, held_back: np.ndarray, groups: np.ndarray
+) -> Alignment:
+    """The form that retrieves held-back rows best, among the first one and those trained ones in
+    which no pair of fields pays for the others (`contrastive_training.WORST_LOSS`). The scores of
+    all go with it, `Alignment.compared`.
+
+    forms: of one space, which did not learn from the rows of held_back, bool [N]; the first is the
+    better closed form, as more rows than these have shown (`bridges.best_strength`). groups: int
+    [N]."""
+    if len(forms) < 2:
+        return forms[0]
+    rows = np.flatnonzero(held_back)[:JUDGED_ROWS]
+    judged, scores = train.rows(rows), []
+    for form in forms:
+        z = torch.from_numpy(form.project(judged).vectors).unbind(1)  # F tensors [n, D]
+        present = torch.from_numpy(judged.present)
+        scores.append(contrastive_training.retrieval(z, present, groups[rows]))
+    means = [float(score.mean()) if len(score) else 0.0 for score in scores]
+    fair = [
+        k
+        for k, score in enumerate(scores)
+        if forms[k].trained_by != CLOSED_FORM
+        and means[k] > means[0] + LEAST_GAIN
+        and (score - scores[0]).min() > -WORST_LOSS
+    ]
+    best = max(fair, key=lambda k: means[k], default=0)
+    compared = [(form.form, float(np.exp(mean))) for form, mean in zip(forms, means, strict=True)]
+    return replace(forms[best], compared=tuple(compared))
 
 
 def held_back_turns(settings: Align, groups: Sequence[str], runtime: Runtime) -> list[np.ndarray]:
