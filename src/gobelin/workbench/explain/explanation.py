@@ -67,7 +67,8 @@ def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | N
     refuse_fields(answers, asked.inside)
     _refuse_mixed(asked, others is not None)
     if asked.generated:
-        return generated.explained(run, answers, asked.label, asked.query)
+        out = None if asked.out is None else Path(asked.out)
+        return generated.explained(run, answers, asked.label, asked.query, out)
     if asked.summary:
         return summarised(run) if others is None else data_summary(run, *others)
     if others is None:
@@ -125,7 +126,6 @@ def _refuse_beside_generated(asked: Asked, others: bool) -> None:
         "--data": others,
         "--summary": asked.summary,
         "--in": asked.inside,
-        "--out": asked.out is not None,
     }
     if given := next((name for name, there in wrong.items() if there), None):
         raise GobelinError(f"explain --generated: takes no {given}. Leave it out.")
