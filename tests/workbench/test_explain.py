@@ -24,6 +24,7 @@ from gobelin.data.provenance import is_marked, save_png
 from gobelin.generation.generators import Condition
 from gobelin.interfaces.cli import main
 from gobelin.workbench.explain import generated, summary
+from gobelin.workbench.run import lineage
 from gobelin.workbench.run.verbs import discard_resting_on
 
 
@@ -131,6 +132,9 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("--summary", "--label", "circle"): ["--summary: takes no --label"],
     ("--data", "nowhere.csv"): ["nowhere.csv", "no such file"],
     ("--audio", "a.wav"): ["'audio'"],
+    ("--row", "00001", "--out", __file__): ["--out", "is a file"],
+    ("--row", "00001", "--out", f"{__file__}/why"): ["is in the way"],
+    ("--row", "00001", "--out", "/dev/null"): ["--out /dev/null"],
 }
 
 
@@ -268,6 +272,10 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
     (one,) = told["explanations"]
     assert sum(v["value"] for v in one["values"]) == pytest.approx(one["answer"] - one["base"])
     assert all(is_marked(p.read_bytes()) for p in (tmp_path / "why").glob("*pixels.png"))
+    made = [m for m in lineage.stored(bench.run.folder)["made"] if m["verb"] == "explain"]
+    assert sum(m["count"] for m in made) == 2 * generated.SHOWN  # in the run, and in `why`
+    files = {p.name for m in made for p in Path(m["folder"]).glob(f"{m['name']}*.png")}
+    assert files == {*(p.name for p in pictures), *(n for n in written if "pixels" in n)}
     monkeypatch.setattr("gobelin.workbench.run.generator.Trained.sample", None)
     assert bench.explain(generated=True, label=classes[0], text="a large thing") == found
     with pytest.raises(GobelinError, match="takes no --summary"):

@@ -113,8 +113,8 @@ def show_generated(
     for column in zip(*(row.all for row in images), strict=True):
         one, way = column[0], plural(column[0].unit)
         pairs = [
-            _pair(run, row, one, f"generated-{way}-{k}", row.called)
-            for k, (row, one) in enumerate(zip(images, column, strict=True))
+            _pair(run, row, one, f"generated-{way}-{row.row.id.split()[-1]}", row.called)
+            for row, one in zip(images, column, strict=True)
         ]
         told = f"Why the predictor reads {what} in generated images.{faith(images[0], one)}"
         title = f"Generated images, {what}: {way} of {one.field}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gobelin.core.files import atomic_file, save_arrays, write_json
+from gobelin.core.files import atomic_file, disk_errors, save_arrays, write_json
 from gobelin.data.images import image_values, opened
 from gobelin.data.provenance import is_marked, marks_of
 from gobelin.evidence.findings import finite
@@ -29,7 +29,8 @@ def write(
     number_of_row: int,
 ) -> list[str]:
     """Write one row's explanation; the names of the pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     stem = f"{number_of_row}-{_plain(told.row.id)}"
     pictures, maps = [], {}
     for one in told.all:

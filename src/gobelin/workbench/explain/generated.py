@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,9 +49,10 @@ from gobelin.workbench.explain.findings import (
     faithful_finding,
     faithful_lines,
     lines_of,
+    plural,
 )
 from gobelin.workbench.generate.images import Start, condition_of, trained_generator
-from gobelin.workbench.run import verbs
+from gobelin.workbench.run import lineage, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained
 
@@ -162,6 +164,11 @@ class Told:
     findings: list[Finding]
     lines: list[str]
 
+    @property
+    def seeds(self) -> list[int]:
+        """Those of the images."""
+        return [int(one.row.id.split()[-1]) for one in self.images]
+
 
 def explained(
     run: Run,
@@ -194,7 +201,14 @@ def explained(
         one = told()
         drawn.show_generated(run, answers, one.request, one.images, one.faithful, exhibits)
         write_json(exhibits.folder / LINES, {"lines": one.lines})
+        folder = run.folder.folder / drawn.FOLDER
+        ways = [plural(way.unit) for way in one.images[0].all] if one.images else []
+        record([lineage.one_name("explain", folder, f"generated-{w}-", one.seeds) for w in ways])
         return one.findings
+
+    def record(made: list[dict[str, Any]]) -> None:
+        about = lineage.about(trained.name, 0, run.generator.stage(0))
+        lineage.record_images(run.folder, trained.sampler.fingerprint()[:16], about, made)
 
     if run.folder.saved:
         found, lines = told().findings, told().lines
@@ -208,6 +222,9 @@ def explained(
     if out is not None:
         for k, row in enumerate((told().request, *told().images)):
             files.write(out, answers, row, told().faithful, k)
+        names = (f"{k + 1}-generated-" for k in range(len(told().images)))
+        each = zip(names, told().seeds, strict=True)
+        record([lineage.one_name("explain", out, name, [seed]) for name, seed in each])
         lines = [*lines, f"Pictures and JSON are in {out}."]
     return Explanation(found, lines)
 
@@ -263,14 +280,14 @@ def _image(
 ) -> RowExplanation:
     """Which pixels of one generated image make the predictor read the class."""
     answers, trained, generator = parts.answers_of, parts.trained, parts.run.generator
-    lineage = {
+    mark = {
         "generator": trained.name,
         "weights": trained.sampler.fingerprint()[:16],
         "condition": dict(asked),
         **trained.promised,
         "seed": seed,
     }
-    file = generator.medium.marked(array, lineage)
+    file = generator.medium.marked(array, mark)
     row = AskedRow(
         f"generated {seed}",
         parts.embedded([file]),
