@@ -3,8 +3,10 @@ watermark, and the messages of mistakes."""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,9 @@ from gobelin.core.files import load_arrays
 from gobelin.data.provenance import is_marked, save_png
 from gobelin.generation.generators import Condition
 from gobelin.interfaces.cli import main
-from gobelin.workbench.explain import summary
+from gobelin.workbench.explain import generated, summary
+from gobelin.workbench.run import lineage
+from gobelin.workbench.run.verbs import discard_resting_on
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +132,9 @@ MISTAKES: dict[tuple[str, ...], list[str]] = {
     ("--summary", "--label", "circle"): ["--summary: takes no --label"],
     ("--data", "nowhere.csv"): ["nowhere.csv", "no such file"],
     ("--audio", "a.wav"): ["'audio'"],
+    ("--row", "00001", "--out", __file__): ["--out", "is a file"],
+    ("--row", "00001", "--out", f"{__file__}/why"): ["is in the way"],
+    ("--row", "00001", "--out", "/dev/null"): ["--out /dev/null"],
 }
 
 
@@ -178,7 +185,7 @@ def test_gradients_find_the_mark_too(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "Shares of effects, places of photo, by gradients: lower left corner" in lines
     assert "Gradients of photo: Faithful to the predictor" in lines and "alone" not in lines
     page = bench.report().read_text(encoding="utf-8")
-    assert "A right answer: gradients" in page and "integrated gradients, 50 steps" in page
+    assert "A right answer: gradients" in page and "Integrated gradients, 50 steps" in page
     row = bench.explain(row="3", out=tmp_path / "why")
     one = next(e for e in row.rows[0].all if e.explainer == "gradients").attribution
     assert one.values.sum() == pytest.approx(one.whole - one.base, rel=0.02)
@@ -209,7 +216,7 @@ def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> Non
 
 
 def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
-    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A sampler that paints real images of the class that is asked for, and of no class without
     one, whatever the text: the class has all of the effect, the text none."""
@@ -227,7 +234,11 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
             yield images[some[[seed % len(some)]]]
 
     monkeypatch.setattr("gobelin.workbench.run.generator.Trained.sample", paint)
+    bench.explain(summary=True)
     found = bench.explain(generated=True, label=classes[0], text="a large thing")
+    request = next(f for f in found if f.name == "faithfulness" and "field" not in f.scope)
+    # the image of a class differs in its log odds, so hiding the class last keeps it longest
+    assert request.verdict == "better than random" and request.n == 16
     effects = {f.scope["part of the request"]: f for f in found if f.name == "effect"}
     places = [f for f in found if f.name == "place"]
     assert places and all(f.scope["field"] == "image" for f in places)
@@ -239,7 +250,38 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
     assert low is not None and low > 0
     whole, base = found.lines()[5], found.lines()[2]
     assert whole != base and "16 generated images are read as" in found.lines()[0]
+    # the report shows it beside what was found of rows, and each picture bears the mark
+    assert list(found) == [f for f in bench.findings("explain") if f in found]
+    page = bench.report().read_text(encoding="utf-8")
+    for what in (f"{classes[0]}: what was asked for", f"{classes[0]}: pixels of image"):
+        assert f"Generated images, {what}" in page
+    assert "A right answer: pixels of image" in page and "generated images: gain over" in page
+    pictures = sorted((bench.folder / "images" / "explain").glob("generated-*.png"))
+    assert len(pictures) == 2 * generated.SHOWN
+    assert all(is_marked(p.read_bytes()) for p in pictures)
+    inside = [base64.b64decode(t) for t in re.findall(r"data:image/png;base64,([^\"]+)", page)]
+    assert {p.read_bytes() for p in pictures} <= set(inside)  # not drawn anew without it
+    # files, and what is kept: no image is generated for the same request again
+    again = bench.explain(
+        generated=True, label=classes[0], text="a large thing", out=tmp_path / "why"
+    )
+    assert list(again) == list(found) and again.lines()[:-1] == found.lines()
+    written = sorted(p.name for p in (tmp_path / "why").iterdir())
+    assert "0-request-parts-of-the-request.png" in written
+    told = json.loads((tmp_path / "why" / "0-request.json").read_text(encoding="utf-8"))
+    (one,) = told["explanations"]
+    assert sum(v["value"] for v in one["values"]) == pytest.approx(one["answer"] - one["base"])
+    assert all(is_marked(p.read_bytes()) for p in (tmp_path / "why").glob("*pixels.png"))
+    made = [m for m in lineage.stored(bench.run.folder)["made"] if m["verb"] == "explain"]
+    assert sum(m["count"] for m in made) == 2 * generated.SHOWN  # in the run, and in `why`
+    files = {p.name for m in made for p in Path(m["folder"]).glob(f"{m['name']}*.png")}
+    assert files == {*(p.name for p in pictures), *(n for n in written if "pixels" in n)}
+    monkeypatch.setattr("gobelin.workbench.run.generator.Trained.sample", None)
+    assert bench.explain(generated=True, label=classes[0], text="a large thing") == found
     with pytest.raises(GobelinError, match="takes no --summary"):
         bench.explain(generated=True, summary=True)
     with pytest.raises(GobelinError, match="nothing is asked for"):
         bench.explain(generated=True)
+    discard_resting_on(bench.run.folder, "generator")  # which is made again
+    assert not bench.run.folder.has("verbs/explain_generated")
+    assert bench.run.folder.has("verbs/explain")

@@ -65,6 +65,11 @@ def run(
             "generate: from classes, texts, images, a table row, nothing",
             lambda: bench.showcase(source.queries()),
         )
+        if source.queries() and bench.run.generator.field in bench.run.predictor.fields:
+            step(
+                "explain --generated: which pixels of generated images decide",
+                lambda: bench.explain(generated=True, **source.queries()[0]),
+            )
         if unstudied := getattr(source, "unstudied", ""):
             say(f"         no study of whether they help: {unstudied}")
         else:

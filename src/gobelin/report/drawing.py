@@ -294,17 +294,18 @@ def sheet(data: Mapping[str, Any], folder: Path) -> Drawing:
 
 
 def pairs(data: Mapping[str, Any], folder: Path) -> Drawing:
-    """Pairs of images with captions."""
+    """Pairs of images with captions. The right ones of wide pairs have numbers in them."""
     left, right = str(data.get("left") or "left"), str(data.get("right") or "right")
+    wide = bool(data.get("wide"))
     drawn = [
         {
             "left": picture(folder, pair["left"], f"{left}, pair {k + 1}"),
-            "right": picture(folder, pair["right"], f"{right}, pair {k + 1}"),
+            "right": picture(folder, pair["right"], f"{right}, pair {k + 1}", wide),
             "caption": str(pair.get("caption") or ""),
         }
         for k, pair in enumerate(data["pairs"])
     ]
-    return {"left": left, "right": right, "pairs": drawn}
+    return {"left": left, "right": right, "pairs": drawn, "wide": wide}
 
 
 DRAWINGS: dict[str, Callable[[Mapping[str, Any], Path], Drawing]] = {

@@ -163,13 +163,15 @@ class Exhibits:
         right: str,
         pairs: Sequence[Mapping[str, str]],
         title: str = "",
+        wide: bool = False,
     ) -> None:
-        """Pairs of images. pairs: {left: path, right: path, caption}."""
+        """Pairs of images. pairs: {left: path, right: path, caption}. wide: the right ones have
+        numbers in them, which must be read."""
         self._put(
             name,
             "pairs",
             caption,
-            {"left": left, "right": right, "pairs": list(pairs)},
+            {"left": left, "right": right, "pairs": list(pairs)} | ({"wide": True} if wide else {}),
             title,
             self.credit,
         )

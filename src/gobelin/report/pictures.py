@@ -25,7 +25,8 @@ from gobelin.data.images import Opening, upright
 
 LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
 SMALL_PIXELS = 64  # an image up to this side is enlarged to it, with visible pixels
-WIDEST_SHOWN = 128  # CSS pixels; no image is shown larger
+WIDEST_SHOWN = 128  # CSS pixels; no image is shown larger, but one with numbers in it:
+NUMBERED = 384  # pixels and CSS pixels, in place of both
 MOST_VIEWS = 256  # of a strip
 LONGEST_STRIP = 2**14  # pixels
 
@@ -71,9 +72,10 @@ def inside(folder: Path, relative: object) -> Path | None:
     return path if present else None
 
 
-def picture(folder: Path, relative: object, alt: str) -> Picture:
+def picture(folder: Path, relative: object, alt: str, numbered: bool = False) -> Picture:
     """The image, embedded. A small PNG is embedded byte for byte, with its provenance. Other images
-    become plain PNG."""
+    become plain PNG. numbered: it has numbers in it, which must be read."""
+    largest, widest = (NUMBERED, NUMBERED) if numbered else (LARGEST_PIXELS, WIDEST_SHOWN)
     name = str(relative)
     missing = Picture(name, quote(name, safe="/", errors="replace"), alt)
     path = inside(folder, relative)
@@ -82,14 +84,14 @@ def picture(folder: Path, relative: object, alt: str) -> Picture:
     try:
         raw = file_bytes(path)
         with upright(raw, Opening()) as image:
-            if image.format != "PNG" or max(image.size) > LARGEST_PIXELS:
-                image.thumbnail((LARGEST_PIXELS, LARGEST_PIXELS))
+            if image.format != "PNG" or max(image.size) > largest:
+                image.thumbnail((largest, largest))
                 raw = _as_png(image)
             width, height = image.size
     except (BadCell, GobelinError, OSError, ValueError):
         return missing
     longest = max(width, height)
-    ratio = (SMALL_PIXELS if longest <= SMALL_PIXELS else min(longest, WIDEST_SHOWN)) / longest
+    ratio = (SMALL_PIXELS if longest <= SMALL_PIXELS else min(longest, widest)) / longest
     uri = "data:image/png;base64," + base64.b64encode(raw).decode()
     sizes = max(1, round(width * ratio)), max(1, round(height * ratio))
     return Picture(name, missing.link, alt, uri, *sizes, pixelated=longest <= SMALL_PIXELS)

@@ -26,11 +26,19 @@ def refuse_used_folder(chosen: str | Path | None, last: str, option: str = "--ex
     if chosen is None:
         return
     folder = Path(chosen)
+    refuse_no_folder(folder, option)
+    with disk_errors(folder):
+        if folder.exists() and any(folder.iterdir()) and not (folder / last).is_file():
+            raise _not_empty(folder, option)
+
+
+def refuse_no_folder(folder: Path, option: str) -> None:
+    """Refuse a place that can be no folder to write to: a file, below a file, not writable.
+
+    Raises GobelinError."""
     with disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise GobelinError(f"{option}{folder}: is a file. Choose a new folder.")
-        if folder.exists() and any(folder.iterdir()) and not (folder / last).is_file():
-            raise _not_empty(folder, option)
         near = next(p for p in folder.absolute().parents if p.exists())
         reason = 0
         if not near.is_dir():

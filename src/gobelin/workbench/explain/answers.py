@@ -52,6 +52,13 @@ class RowExplanation:
     probability: float | None  # of the explained class
     fields: Explained
     inside: tuple[Explained, ...]  # of single fields
+    title: str = ""  # what it is called; '' = by the row's id
+    # what one and several rows are called on which its faithfulness was measured
+    asked_of: tuple[str, str] = ("this row", "held-out rows")
+
+    @property
+    def called(self) -> str:
+        return self.title or f"row {self.row.id}"
 
     @property
     def all(self) -> tuple[Explained, ...]:

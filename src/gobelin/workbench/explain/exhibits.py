@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image
 
-from gobelin.data.images import png_bytes
 from gobelin.evidence.findings import Finding, number
 from gobelin.report import waterfall
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.explain import summary
 from gobelin.workbench.explain.answers import Explained, ExplainedAnswers, RowExplanation
-from gobelin.workbench.explain.files import picture
+from gobelin.workbench.explain.files import overlay_of, save_picture
 from gobelin.workbench.explain.findings import PLACE, Faithful, faithful_text, plural
 from gobelin.workbench.explain.summary import SHARE
 from gobelin.workbench.run.chain import Run
@@ -79,47 +79,96 @@ def _row(
         name = f"{stem}-{one.field or 'fields'}"
         title = f"{heading}: {plural(one.unit)}" + (f" of {one.field}" if one.field else "")
         if one.attribution.shape:
+            pair = _pair(run, told, one, f"{name}-{plural(one.unit)}")
             _pixels(
-                run,
-                answers,
-                told,
-                one,
-                faithful,
-                f"{name}-{plural(one.unit)}",
-                caption,
-                title,
-                exhibits,
+                answers, told, one, [pair], f"{name}-{plural(one.unit)}", caption, title, exhibits
             )
-            continue
-        found = one.attribution
-        parts = list(zip(found.parts, found.values.tolist(), strict=True))
-        rows = waterfall.steps(parts, found.base, found.whole, f"without {plural(one.unit)}")
-        exhibits.waterfall(name, caption, rows, answers.unit, title)
+        else:
+            _waterfall(answers, one, name, caption, title, exhibits)
 
 
-def _pixels(
+def show_generated(
     run: Run,
     answers: ExplainedAnswers,
-    told: RowExplanation,
-    one: Explained,
+    request: RowExplanation,
+    images: Sequence[RowExplanation],
     faithful: Faithful,
+    exhibits: Exhibits,
+) -> None:
+    """What moved generated images: a waterfall of the parts of their request, and images under the
+    colours of the pixels that make the predictor read the class."""
+
+    def faith(row: RowExplanation, one: Explained) -> str:
+        how = faithful.get((one.explainer, one.field))
+        return f" {faithful_text(how, answers.unit, row.asked_of)}" if how else ""
+
+    for old in (run.folder.folder / FOLDER).glob("generated-*.png"):  # of another request
+        old.unlink()
+    one, what = request.fields, request.answer or answers.predictor.model.target
+    told = (
+        f"How each part of the request moves what the predictor reads in generated images: {what}."
+    )
+    title = f"Generated images, {what}: what was asked for"
+    _waterfall(answers, one, "generated-request", told + faith(request, one), title, exhibits)
+    for column in zip(*(row.all for row in images), strict=True):
+        one, way = column[0], plural(column[0].unit)
+        pairs = [
+            _pair(run, row, one, f"generated-{way}-{row.row.id.split()[-1]}", row.called)
+            for row, one in zip(images, column, strict=True)
+        ]
+        told = f"Why the predictor reads {what} in generated images.{faith(images[0], one)}"
+        title = f"Generated images, {what}: {way} of {one.field}"
+        _pixels(answers, images[0], one, pairs, f"generated-{way}", told, title, exhibits)
+
+
+def _waterfall(
+    answers: ExplainedAnswers,
+    one: Explained,
     name: str,
     caption: str,
     title: str,
     exhibits: Exhibits,
 ) -> None:
+    found = one.attribution
+    parts = list(zip(found.parts, found.values.tolist(), strict=True))
+    rows = waterfall.steps(parts, found.base, found.whole, f"without {plural(one.unit)}")
+    exhibits.waterfall(name, caption, rows, answers.unit, title)
+
+
+def _pair(
+    run: Run, told: RowExplanation, one: Explained, name: str, caption: str = ""
+) -> dict[str, str]:
+    """Write an image as the encoder reads it, and the colours of its pixels over it. caption: of
+    both, '' = the field."""
     folder = run.folder.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     left, right = f"{FOLDER}/{name}-image.png", f"{FOLDER}/{name}.png"
     image: np.ndarray = one.parts.image  # type: ignore[attr-defined]
-    (run.folder.folder / left).write_bytes(png_bytes(image.round().astype(np.uint8)))
-    picture(answers, told, one, faithful).save(run.folder.folder / right, "PNG")
+    plain = Image.fromarray(image.round().astype(np.uint8))
+    save_picture(run.folder.folder / left, plain, told, one)
+    save_picture(run.folder.folder / right, overlay_of(one), told, one)
+    return {"left": left, "right": right, "caption": caption or one.field}
+
+
+def _pixels(
+    answers: ExplainedAnswers,
+    told: RowExplanation,
+    one: Explained,
+    pairs: Sequence[Mapping[str, str]],
+    name: str,
+    caption: str,
+    title: str,
+    exhibits: Exhibits,
+) -> None:
+    method = one.attribution.method
+    of = f" of {told.answer}" if told.answer else ""
     exhibits.pairs(
         name,
-        f"{caption} Red pixels raise the {answers.unit or 'answer'} of {told.answer or 'it'} when"
-        f" they are shown, blue ones lower it; the bar has the numbers. {one.attribution.method}.",
+        f"{caption} Red pixels raise the {answers.unit or 'answer'}{of} when they are shown, blue"
+        f" ones lower it; the bar has the numbers. {method[:1].upper()}{method[1:]}.",
         "as the encoder reads it",
         "what moves the answer",
-        [{"left": left, "right": right, "caption": one.field}],
+        pairs,
         title,
+        wide=True,
     )

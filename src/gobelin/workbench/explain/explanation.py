@@ -37,6 +37,7 @@ from gobelin.workbench.explain.answers import (
 )
 from gobelin.workbench.explain.asked import AskedRow, of_data, of_query, of_run, place_of
 from gobelin.workbench.explain.findings import Explanation, lines_of_row, of_row
+from gobelin.workbench.export_folder import refuse_no_folder
 from gobelin.workbench.predict import other_rows
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
@@ -66,8 +67,11 @@ def explained(run: Run, asked: Asked, data: str | Path | Dataset | TableLike | N
     answers = answers_of_run(run)
     refuse_fields(answers, asked.inside)
     _refuse_mixed(asked, others is not None)
+    if asked.out is not None:  # before the work
+        refuse_no_folder(Path(asked.out), "explain --out ")
     if asked.generated:
-        return generated.explained(run, answers, asked.label, asked.query)
+        out = None if asked.out is None else Path(asked.out)
+        return generated.explained(run, answers, asked.label, asked.query, out)
     if asked.summary:
         return summarised(run) if others is None else data_summary(run, *others)
     if others is None:
@@ -125,7 +129,6 @@ def _refuse_beside_generated(asked: Asked, others: bool) -> None:
         "--data": others,
         "--summary": asked.summary,
         "--in": asked.inside,
-        "--out": asked.out is not None,
     }
     if given := next((name for name, there in wrong.items() if there), None):
         raise GobelinError(f"explain --generated: takes no {given}. Leave it out.")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gobelin.core.files import atomic_file, save_arrays, write_json
+from gobelin.core.files import atomic_file, disk_errors, save_arrays, write_json
 from gobelin.data.images import image_values, opened
 from gobelin.data.provenance import is_marked, marks_of
 from gobelin.evidence.findings import finite
@@ -29,12 +29,13 @@ def write(
     number_of_row: int,
 ) -> list[str]:
     """Write one row's explanation; the names of the pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     stem = f"{number_of_row}-{_plain(told.row.id)}"
     pictures, maps = [], {}
     for one in told.all:
-        name = f"{stem}-{_plain(one.field)}-{plural(one.unit)}.png".replace("--", "-")
-        _save(folder / name, picture(answers, told, one, faithful), told, one)
+        name = f"{stem}-{_plain(one.field)}-{_plain(plural(one.unit))}.png".replace("--", "-")
+        save_picture(folder / name, picture(answers, told, one, faithful), told, one)
         pictures.append(name)
         if one.attribution.shape:
             values = one.attribution.values.reshape(one.attribution.shape)
@@ -61,20 +62,25 @@ def picture(
     """A waterfall of parts, or an image under the colours of its pixels."""
     found, caption = one.attribution, ""
     if (how := faithful.get((one.explainer, one.field))) is not None:
-        caption = faithful_text(how, answers.unit)
+        caption = faithful_text(how, answers.unit, told.asked_of)
     if found.shape:
-        values, image = found.values.reshape(found.shape), one.parts.image  # type: ignore[attr-defined]
-        return heat.overlay(image, values, f"{told.answer} {caption}".strip())
+        return overlay_of(one, ". ".join(filter(None, [told.answer, caption])))
     what = f"{plural(one.unit)} of {one.field}" if one.field else plural(one.unit)
     of = told.answer or answers.predictor.model.target
-    title = f"row {told.row.id}, {of}: {what}" + (f", in {answers.unit}" if answers.unit else "")
+    title = f"{told.called}, {of}: {what}" + (f", in {answers.unit}" if answers.unit else "")
     parts = list(zip(found.parts, found.values.tolist(), strict=True))
     rows = waterfall.steps(parts, found.base, found.whole, f"without {plural(one.unit)}")
     return waterfall.drawn(rows, title, caption)
 
 
-def _save(path: Path, page: Image.Image, told: RowExplanation, one: Explained) -> None:
-    """Write a PNG. The overlay of a generated image keeps its mark."""
+def overlay_of(one: Explained, caption: str = "") -> Image.Image:
+    """An image under the colours of its pixels."""
+    values = one.attribution.values.reshape(one.attribution.shape)
+    return heat.overlay(one.parts.image, values, caption)  # type: ignore[attr-defined]
+
+
+def save_picture(path: Path, page: Image.Image, told: RowExplanation, one: Explained) -> None:
+    """Write a PNG. What shows a generated image keeps its mark."""
     mark = None
     if one.attribution.shape:
         data = image_values(told.row.cells[one.field])[0]

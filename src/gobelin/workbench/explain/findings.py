@@ -41,7 +41,8 @@ class Explanation(list[Finding]):
 
 
 def plural(unit: str) -> str:
-    return f"{unit}s"
+    head, of, rest = unit.partition(" of ")
+    return f"{head}s{of}{rest}"
 
 
 def scope_of(one: Explained) -> dict[str, str]:
@@ -196,7 +197,7 @@ def lines_of_row(answers: ExplainedAnswers, told: RowExplanation, faithful: Fait
     truth = f"; the data say {told.row.truth}" if told.row.truth else ""
     lines = [f"row {told.row.id}: {head}{truth}"]
     for one in told.all:
-        lines += ["", *lines_of(answers, one), *_faithful_lines(one, faithful, answers.unit)]
+        lines += ["", *lines_of(answers, one), *faithful_lines(told, one, faithful, answers.unit)]
     return lines
 
 
@@ -222,15 +223,20 @@ def lines_of(answers: ExplainedAnswers, one: Explained) -> list[str]:
     return lines
 
 
-def _faithful_lines(one: Explained, faithful: Faithful, unit: str) -> list[str]:
+def faithful_lines(
+    told: RowExplanation, one: Explained, faithful: Faithful, unit: str
+) -> list[str]:
+    """How faithful an explanation of a row is, as a line; none where it is not known."""
     found = faithful.get((one.explainer, one.field))
-    return [] if found is None else [f"  {faithful_text(found, unit)}"]
+    return [] if found is None else [f"  {faithful_text(found, unit, told.asked_of)}"]
 
 
-def faithful_text(found: tuple[Interval, str], unit: str) -> str:
-    """How faithful an explanation is, in one sentence."""
+def faithful_text(
+    found: tuple[Interval, str], unit: str, of: tuple[str, str] = ("this row", "held-out rows")
+) -> str:
+    """How faithful an explanation is, in one sentence. of: what one and several rows are called."""
     interval, verdict = found
     ends = f"{number(interval.low)} to {number(interval.high)}"
-    where = "this row" if interval.n == 1 else f"{interval.n} held-out rows"
+    where = of[0] if interval.n == 1 else f"{interval.n} {of[1]}"
     gained = f"gain over random orders {number(interval.value, unit)}, {ends}"
     return f"Faithful to the predictor: {verdict} ({where}: {gained})."

@@ -26,12 +26,29 @@ VERBS = (
     "curate",
     "report",
 )
+# {verb: what it keeps besides, each for itself}: generated is of generated images
+PARTS = {"explain": ("generated",)}
 Find = Callable[[Exhibits], list[Finding]]  # adds exhibits, returns the findings
-# {verb, or the generator: verbs whose findings are void once it was made again}
+
+
+def stage_of(verb: str, part: str = "") -> str:
+    """The stage of the findings of a verb, or of a part of them."""
+    return f"verbs/{verb}{'_' if part else ''}{part}"
+
+
+def stages_of(verb: str) -> list[str]:
+    """All stages of the findings of a verb."""
+    return [stage_of(verb, part) for part in ("", *PARTS.get(verb, ()))]
+
+
+# {verb, or the generator: stages of findings that are void once it was made again}
 RESTING_ON = {
-    "check": VERBS[1:],
-    "fit": VERBS[2:],
-    "generator": ("generate", "augment", "audit"),
+    "check": [stage for verb in VERBS[1:] for stage in stages_of(verb)],
+    "fit": [stage for verb in VERBS[2:] for stage in stages_of(verb)],
+    "generator": [
+        *(stage_of(verb) for verb in ("generate", "augment", "audit")),
+        stage_of("explain", "generated"),
+    ],
 }
 SAME_KEY = {"augment": "audit"}  # both concern the same generated images
 
@@ -43,16 +60,18 @@ def keep(
     key: str,
     find: Find,
     shown: str = "",
+    part: str = "",
 ) -> list[Finding]:
     """The findings of a verb, which does its work unless it was done with this key.
 
     cited: credit line of the data. shown: a part of the key that later verbs don't depend on.
+    part: one of `PARTS`, '' = the findings of the verb itself.
     """
-    stage = f"verbs/{verb}"
+    stage = stage_of(verb, part)
     if folder.has(stage) and not folder.key(stage).startswith(key):
         discard_resting_on(folder, verb)
-    if verb in SAME_KEY and folder.key(f"verbs/{SAME_KEY[verb]}") not in ("", key):
-        folder.discard(f"verbs/{SAME_KEY[verb]}")
+    if verb in SAME_KEY and folder.key(stage_of(SAME_KEY[verb])) not in ("", key):
+        folder.discard(stage_of(SAME_KEY[verb]))
 
     with folder.making(stage, key + shown) as temporary:
         if temporary is not None:
@@ -88,9 +107,9 @@ def collect(folder: RunFolder) -> None:
     """Write findings.jsonl and exhibits.jsonl of the run: those of all verbs, in a fixed order."""
     for file in ("findings.jsonl", "exhibits.jsonl"):
         rows: list[dict[str, Any]] = []
-        for verb in VERBS:
-            if folder.has(f"verbs/{verb}"):
-                rows += read_lines(folder.checked(f"verbs/{verb}") / file)
+        for stage in (stage for verb in VERBS for stage in stages_of(verb)):
+            if folder.has(stage):
+                rows += read_lines(folder.checked(stage) / file)
         if file.startswith("exhibits"):
             rows = [Exhibit.from_dict(row).to_dict() for row in rows]
         write_lines(folder.folder / file, rows)
@@ -98,5 +117,5 @@ def collect(folder: RunFolder) -> None:
 
 def discard_resting_on(folder: RunFolder, what: str) -> None:
     """Remove the findings that depend on a verb, or on the generator, that was made again."""
-    if verbs := RESTING_ON.get(what):
-        folder.discard(*(f"verbs/{verb}" for verb in verbs))
+    if stages := RESTING_ON.get(what):
+        folder.discard(*stages)
