@@ -221,13 +221,13 @@ def _flag(field: Field) -> str:
     return str(catalog.declared("encoders", field.encoder, "flag"))
 
 
-def _embedded(space: RunSpace, part: _Cells, known: Embeddings | None = None) -> Part:
+def _embedded(space: RunSpace, part: _Cells, ready: Embeddings | None = None) -> Part:
     """The part with its vectors, and with its cells in a form that stored cells compare with.
-    known: the embeddings of its only field, where they are there already."""
+    ready: the embeddings of its only field, where they are there already."""
     embedder, schema = space.features.embedder, space.features.data.schema
     embedded = (
-        [known]
-        if known is not None
+        [ready]
+        if ready is not None
         else [
             embedder.embed_cells({field: _dated(space.features.data, cell)})
             for field, cell in part.cells.items()
