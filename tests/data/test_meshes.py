@@ -32,7 +32,8 @@ from gobelin.data.read import read
 from gobelin.embedding.schema import Choices, infer
 
 trimesh = pytest.importorskip("trimesh")
-FORMS = ("obj", "ply", "stl", "glb")
+OFF = "OFF\n4 2 0\n0 0 0\n2 0 0\n2 2 0\n0 2 0\n3 0 1 2\n3 0 2 3\n"
+FORMS = ("obj", "off", "ply", "stl", "glb")
 
 
 def written(mesh: Mesh, form: str, **how: Any) -> bytes:  # noqa: ANN401
@@ -67,6 +68,23 @@ def test_every_format(form: str, mesh: Mesh, tmp_path: Path) -> None:
     again, _ = open_mesh(f"a.{form}", tmp_path)
     assert np.array_equal(again.faces, found.faces) and is_mesh(data[:4096]) or form == "stl"
     assert mesh_share([f"a.{form}", "b.txt"], tmp_path) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("start", "note"),
+    [
+        ("OFF\n4 2 0\n", ""),
+        ("OFF4 2 0\n", ""),  # as ModelNet has it
+        ("# by hand\n\nOFF # a shape\n# counts\n4 2 5\n", ""),
+        ("COFF\n4 2 0\n", "its colours are not read"),
+    ],
+)
+def test_off_however_its_head_is_written(start: str, note: str) -> None:
+    """Oracle: a square of side 2, as two triangles, or as one quad and a triangle beside it."""
+    found, told = decode_mesh(OFF.replace("OFF\n4 2 0\n", start).encode(), "any.txt")
+    assert found.areas.tolist() == [2, 2] and note in told
+    quad, _ = decode_mesh(b"OFF 5 2 0\n0 0 0\n2 0 0\n2 2 0\n0 2 0\n4 0 1\n4 0 1 2 3\n3 1 4 2\n")
+    assert np.isclose(quad.areas.sum(), 4 + np.linalg.norm(np.cross([2, 0, 1], [0, 2, 0])) / 2)
 
 
 def test_quads_are_two_triangles() -> None:
@@ -232,6 +250,13 @@ BAD = {
         "1225 MB to decode; reading.cell_mb allows 1000",
     ),
     "gltf": (b'{"asset": {"version": "2.0"}, "buffers": []}', "save it as GLB"),
+    "off of a billion": (b"OFF\n1000000000 1 0\n0 0 0\n", "promises 1000000000 vertices"),
+    "off of many faces": (b"OFF 1 10000000 0\n0 0 0\n", "promises 10000000 faces and holds"),
+    "off without counts": (b"OFF\n# nothing\n", "how many vertices"),
+    "off cut off": (OFF.encode()[:-9], "promises 6 lines and holds 5"),
+    "off of a vertex not there": (OFF.replace("3 0 1 2", "3 0 1 9").encode(), "is damaged"),
+    "off with normals": (b"NOFF\n1 1 0\n", "OFF with normals, which is not read"),
+    "binary off": (b"OFF BINARY\n\0\0\0\1", "binary OFF, which is not read"),
     "fbx": (b"Kaydara FBX Binary  \0", "FBX, which is not read"),
 }  # fmt: skip
 

@@ -85,6 +85,8 @@ def test_unquoted_line_separators_do_not_end_a_row(tmp_path: Path) -> None:
         ("　;b\n5;猫\n".encode("shift-jis"), "with the file's own encoding"),
         (b"a,b\n1,\0\n", "byte 6: holds a zero byte"),
         (b"a,,c\n1,2,3\n", "column 2 has no name"),
+        (b"Report 2024,,,\na,b,c,d\n1,2,3,4\n", "names 1 of 4 columns: leave out titles"),
+        (b",Money,,,Person\na,b,c,d,e\n1,2,3,4,5\n", "column 3 has no name"),
         (b"a,b,a\n1,2,3\n", "column 'a' appears twice"),
         (b'a,b\n1,"x\n2,y\n3,z\n', "line 2: unexpected end of data"),
         (b'a,b\n1,"x\ny"\n\n2,"y\n3,z\n4,z\n', "line 5: unexpected end of data"),

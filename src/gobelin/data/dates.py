@@ -84,6 +84,7 @@ QUARTER = re.compile(
     r"(?P<year>\d{4})[ /-]?Q(?P<quarter>[1-4])|Q(?P<quarter2>[1-4])[ /-](?P<year2>\d{4})"
 )
 PERIOD = re.compile("|".join(re.sub(r"\?P<\w+>", "?:", p.pattern) for p in (WEEK, MONTH, QUARTER)))
+YEAR_ALONE = re.compile(r"[12]\d{3}")
 # seconds and less since 1970, by the count of their digits
 EPOCHS = {10: 1.0, 13: 1e3, 16: 1e6, 19: 1e9}
 WHOLE = re.compile(r"\d{8}|\d{10}|\d{13}|\d{16}|\d{19}")
@@ -114,6 +115,28 @@ def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell 
         return _of_text(text, order)
     except (ValueError, OverflowError):  # a 30th of February
         return None
+
+
+def span(text: str) -> tuple[float, float] | None:
+    """First and last day, since 1970-01-01, of a year (1979), a quarter, a month or a week of seven
+    days; None for another text, as one day."""
+    text = text.strip()
+    try:
+        if YEAR_ALONE.fullmatch(text):
+            year = int(text)
+            return _days(datetime.datetime(year, 1, 1)), _days(datetime.datetime(year, 12, 31))
+        first = _period(text)
+    except (ValueError, OverflowError):
+        return None
+    if first is None:
+        return None
+    if match := WEEK.fullmatch(text):
+        return None if match["day"] else (first, first + 6)
+    months = 3 if QUARTER.fullmatch(text) else 1
+    start = datetime.date(1970, 1, 1) + datetime.timedelta(first)
+    years, month = divmod(start.month - 1 + months, 12)
+    after = datetime.datetime(start.year + years, month + 1, 1)
+    return first, _days(after) - 1
 
 
 def _of_digits(text: str) -> float:

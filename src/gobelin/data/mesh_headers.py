@@ -17,7 +17,7 @@ from typing import Any
 from gobelin.core.parse import json_value
 from gobelin.data.files import HEAD, BadCell, afford
 
-MESH_SUFFIXES = {".obj", ".ply", ".stl", ".glb"}
+MESH_SUFFIXES = {".obj", ".ply", ".stl", ".glb", ".off"}
 MOST_HEADER = 2**24  # bytes of the header of a PLY file
 MOST_FACES = 4_000_000  # of one mesh
 # Parts of one mesh, which trimesh opens one by one: 20,000 of a GLB take 5 s, 5,000 of an STL 5 s.
@@ -33,6 +33,9 @@ OBJ_COLOUR = re.compile(rb"^\s*usemtl\b", re.MULTILINE)
 OBJ_COLOUR_LINE = re.compile(rb"^[ \t]*usemtl\b[^\r\n]*", re.MULTILINE)
 STL_SOLID = re.compile(rb"endsolid", re.IGNORECASE)
 PLY_ELEMENT = re.compile(rb"^element\s+(\w+)\s+(\d+)\s*$", re.MULTILINE)
+# ModelNet writes the counts in the line of the name
+OFF_START = re.compile(rb"\s*(?:#[^\n]*\n\s*)*C?OFF(?=[\s\d#])")
+OFF_COUNTS = re.compile(rb"(?:\s|#[^\n]*\n)*(\d{1,18})\s+(\d{1,18})\b")
 STL_HEADER, STL_FACE = 84, 50  # bytes
 GLB_JSON, GLB_BINARY = 0x4E4F534A, 0x004E4942  # types of a chunk
 TRIANGLES, STRIP, FAN = 4, 5, 6  # modes of a primitive that make faces
@@ -43,7 +46,10 @@ HARMLESS = ("KHR_materials_", "KHR_texture_", "KHR_lights_", "KHR_mesh_quantizat
 # Of meshes that are not read: how a file begins -> its name
 UNREAD = {
     b"Kaydara FBX Binary": "FBX",
-    b"OFF": "OFF",
+    b"OFF BINARY": "binary OFF",
+    b"NOFF": "OFF with normals",
+    b"STOFF": "OFF with textures",
+    b"4OFF": "OFF of four dimensions",
     b"BLENDER": "a Blender file",
     b"#usda": "USD",
     b"PXR-USDC": "USD",
@@ -66,13 +72,15 @@ def unread_format(head: bytes) -> str:
 
 
 def form_of(data: bytes, name: str) -> str:
-    """The format of a mesh: obj, ply, stl or glb, by its content; where that does not tell, by the
-    suffix of its name; '' for no mesh. data: the file, or its first bytes."""
+    """The format of a mesh: obj, off, ply, stl or glb, by its content; where that does not tell, by
+    the suffix of its name; '' for no mesh. data: the file, or its first bytes."""
     if data.startswith(b"glTF"):
         return "glb"
     if data.startswith((b"ply\n", b"ply\r")):
         return "ply"
     head = data[:HEAD]
+    if OFF_START.match(head):
+        return "off"
     if head.lstrip()[:5].lower() == b"solid" and (b"facet" in head or b"endsolid" in head):
         return "stl"
     if len(data) >= STL_HEADER and len(data) == STL_HEADER + STL_FACE * _stl_count(data):
@@ -87,7 +95,7 @@ def checked(data: bytes, form: str) -> tuple[bytes, str]:
     """The file's bytes without what must not be followed, and a note of what is left out ('' for
     nothing). Raises BadCell for a file whose header promises more than it holds, more than the
     budget allows, or what is not read."""
-    return {"obj": _obj, "ply": _ply, "stl": _stl, "glb": _glb}[form](data)
+    return {"obj": _obj, "off": _off, "ply": _ply, "stl": _stl, "glb": _glb}[form](data)
 
 
 def _obj(data: bytes) -> tuple[bytes, str]:
@@ -115,6 +123,24 @@ def _ply(data: bytes) -> tuple[bytes, str]:
         _promised(int(count), noun, len(body), 2 if text else 1)
     texture = b"comment texturefile" in header.lower()
     return data, "its texture is not read" if texture else ""
+
+
+def _off(data: bytes) -> tuple[bytes, str]:
+    afford("cell_mb", TEXT_MEMORY * len(data))
+    start = OFF_START.match(data)
+    counts = OFF_COUNTS.match(data, start.end()) if start else None
+    if start is None or counts is None:
+        raise BadCell("is damaged (it does not say how many vertices and faces it has)")
+    body = len(data) - counts.end()
+    for count, noun in zip(counts.groups(), ("vertices", "faces"), strict=True):
+        _promised(int(count), noun, body, 6)  # three numbers and what parts them
+    promised = sum(map(int, counts.groups()))
+    lines = (line.strip() for line in data[counts.end() :].splitlines()[1:])
+    held = sum(bool(line) and not line.startswith(b"#") for line in lines)
+    if held < promised:
+        raise BadCell(f"is damaged (promises {promised} lines and holds {held})")
+    coloured = b"COFF" in start[0]
+    return data, "its colours are not read" if coloured else ""
 
 
 def _stl(data: bytes) -> tuple[bytes, str]:

@@ -1,4 +1,4 @@
-"""Meshes in cells: OBJ, PLY, STL and GLB, opened as triangles, and written as PLY.
+"""Meshes in cells: OBJ, OFF, PLY, STL and GLB, opened as triangles, and written as PLY.
 
 trimesh decodes the files; this is the only module that imports it. A cell is one file: materials,
 textures and buffers in other files are not opened, and nothing is downloaded. What a header

@@ -145,7 +145,8 @@ def describe_command(
     as_json: bool,
     **options: Any,  # noqa: ANN401 - click hands over options by name
 ) -> None:
-    """Describe one row: its likely classes, the nearest rows, typical and unusual values."""
+    """Describe one row: its likely classes, the nearest rows, typical and unusual values. --row
+    takes the id of a row of the run too."""
     words = tuple(word.strip() for word in labels.split(",")) if labels is not None else ()
     bench = open_workbench(run)
     print_findings(bench.describe(k, words, **query_of(options, columns)), as_json)

@@ -30,8 +30,9 @@ from gobelin.embedding.features import Embeddings
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
+from gobelin.workbench.explain.asked import AskedRow, named_row, of_query, of_run
 from gobelin.workbench.hits import FILES, found, text_of
-from gobelin.workbench.query import query_cells, search_parts
+from gobelin.workbench.query import parts_of_row, search_parts
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
@@ -48,32 +49,34 @@ def described(
 
     k: number of classes and of nearest rows. labels: words to choose from.
     """
-    cells = query_cells(run.data, query)
+    place = named_row(run, query, "describe")
+    row = of_query(run, query) if place is None else of_run(run, [place])[0]
+    cells, embeddings = row.cells, row.embeddings
     text = text_field(run, cells, labels) if labels else None
-    embeddings = run.features.embedder.embed_cells(cells, words=True)
     query_shared = run.space.alignment.project(embeddings)
     findings, label = _generated_images(run, cells), None
     x = run.predictor.inputs(embeddings)
     if run.settings.data.target and x.present.any():
         guess = run.delivered.model.predict(x)
-        findings += _predicted(run, guess, k)
+        findings += _predicted(run, guess, k, row.truth)
         label = int(guess.class_indices[0]) if run.predictor.model.exclusive else None
     if text is not None:
         findings += zero_shot(run, query_shared, text, labels)
     if run.folder.saved and not (run.folder.folder / INDEX).is_dir():
         return findings
-    findings += _similar(run, query, k)
+    findings += _similar(run, query, k, row if place is not None else None)
     return (
         findings
         if run.folder.saved
         else findings
-        + _typical(run, cells, embeddings, label)
+        + _typical(run, cells, embeddings, label, place)
         + _columns(run, cells)
         + _agreeing(run, query_shared)
     )
 
 
-def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
+def _predicted(run: Run, guess: Predictions, k: int, truth: str = "") -> list[Finding]:
+    """truth: the class that the data say of a row of the run, which the predictor learned from."""
     level = run.predictor.model.settings.level
     if not guess.classes:
         return [
@@ -97,15 +100,26 @@ def _predicted(run: Run, guess: Predictions, k: int) -> list[Finding]:
             scope={"class": guess.classes[c]},
             value=float(guess.probabilities[0, c]),
             source="describe",
-            note=word if guess.sets is not None and guess.sets[0, c] else "",
+            note="; ".join(
+                ([word] if guess.sets is not None and guess.sets[0, c] else [])
+                + (["the data say so, and were learned from"] if guess.classes[c] == truth else [])
+            ),
         )
         for c in np.argsort(-guess.probabilities[0], kind="stable")[:k]
     ]
 
 
-def _similar(run: Run, query: Mapping[str, str], k: int) -> list[Finding]:
-    parts = search_parts(run.space, [(key, text, 1.0) for key, text in query.items()])
-    hits = found(run.space, parts, k)
+def _similar(
+    run: Run, query: Mapping[str, str], k: int, row: AskedRow | None = None
+) -> list[Finding]:
+    """The rows nearest to a query, or to a row of the run, which is none of them."""
+    if row is None:
+        parts = search_parts(run.space, [(key, text, 1.0) for key, text in query.items()])
+        hits = found(run.space, parts, k)
+    else:
+        parts = parts_of_row(run.space, row.cells, row.embeddings)
+        hits = found(run.space, parts, k + 1)
+        hits[:] = [hit for hit in hits if hit.id != row.id][:k]
     schema, cells = run.data.schema, [c for c in run.data.schema.columns if c.role == "cell"]
     shown = [c.name for c in cells if c.kind == "text"]
     if schema.role("id") is None:  # a row number says nothing to a person
@@ -163,12 +177,17 @@ def _reference(run: Run, field: str, cell: Cell, rows: np.ndarray) -> np.ndarray
 
 
 def _typical(
-    run: Run, cells: Mapping[str, Cell], query: Embeddings, label: int | None
+    run: Run,
+    cells: Mapping[str, Cell],
+    query: Embeddings,
+    label: int | None,
+    place: int | None = None,
 ) -> list[Finding]:
     """The distance of each field of the record from the training rows, and from those of its
-    predicted class.
+    predicted class. place: of a row of the run, which is not compared with itself.
     """
     findings, train = [], run.checked.rows.part("train")
+    train = train if place is None else train[train != place]
     for k, field in enumerate(query.fields):
         if not query.present[0, k]:
             continue

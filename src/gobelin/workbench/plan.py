@@ -122,7 +122,8 @@ def summary(run: Run) -> list[str]:
     fields = ", ".join(
         f"{f.name} ({f.encoder}: {', '.join(f.columns)})" for f in run.data.schema.fields
     )
-    steps = settings.generator.steps or "no"
+    made = run.generator.trained_steps  # fewer than set, where minutes ended the training
+    steps = made or settings.generator.steps or "no"
     return [
         f"data: {settings.data.path or 'not here'}, target {settings.data.target or 'none'}",
         f"fields: {fields}",

@@ -13,11 +13,12 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.data.dates import days
+from gobelin.data.dates import YEAR_ALONE, days, span
 from gobelin.data.fields import Cell, Field
 from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
 from gobelin.embedding.encoders import Encoder
+from gobelin.embedding.features import Embeddings
 from gobelin.embedding.row_filter import column_name
 from gobelin.embedding.row_search import Fact, Part
 from gobelin.embedding.schema import build_encoder
@@ -62,7 +63,8 @@ def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     for key, text in query.items():
         field, encoder, value = _meant(data, key, text)
-        cells[field.name] = {**cells.get(field.name, {}), **encoder.parse(value, field)}
+        cell = _dated(data, encoder.parse(value, field))
+        cells[field.name] = {**cells.get(field.name, {}), **cell}
     if not cells:
         raise GobelinError("query: is empty. Give --text, --image, --row or --query COLUMN=VALUE.")
     return cells
@@ -87,6 +89,16 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
         first = text.split("=")[0].strip()
         named = [f for f in named if first in f.columns] or named
     return named[0], build_encoder(named[0].encoder, choices), text
+
+
+def _dated(data: RunData, cell: Cell) -> Cell:
+    """The cell with the first day of a year in the place of the year, in columns of dates."""
+    return {
+        c: f"{v.strip()}-01-01"
+        if data.schema.kind(c) == "date" and isinstance(v, str) and YEAR_ALONE.fullmatch(v.strip())
+        else v
+        for c, v in cell.items()
+    }
 
 
 def kind_of(data: RunData, key: str, text: str) -> str:
@@ -167,6 +179,17 @@ def search_parts(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> li
     return built
 
 
+def parts_of_row(space: RunSpace, cells: Mapping[str, Cell], embeddings: Embeddings) -> list[Part]:
+    """The fields of a row, {field: cell}, as parts of a search: one for each. embeddings: of this
+    row alone."""
+    parts = []
+    for name in cells:
+        own = embeddings.only([name])
+        if name in space.alignment.fields and own.present.any():
+            parts.append(_embedded(space, _Cells({name: cells[name]}, 1.0, False), own))
+    return parts
+
+
 def _joins(old: _Cells, new: _Cells) -> bool:
     """Whether the columns of a new part belong to the cell of an earlier one."""
     if not old.joined or old.weight != new.weight or set(old.cells) != set(new.cells):
@@ -198,13 +221,19 @@ def _flag(field: Field) -> str:
     return str(catalog.declared("encoders", field.encoder, "flag"))
 
 
-def _embedded(space: RunSpace, part: _Cells) -> Part:
-    """The part with its vectors, and with its cells in a form that stored cells compare with."""
+def _embedded(space: RunSpace, part: _Cells, ready: Embeddings | None = None) -> Part:
+    """The part with its vectors, and with its cells in a form that stored cells compare with.
+    ready: the embeddings of its only field, where they are there already."""
     embedder, schema = space.features.embedder, space.features.data.schema
-    vectors = [
-        space.alignment.project(embedder.embed_cells({field: cell})).pooled()[0]
-        for field, cell in part.cells.items()
-    ]
+    embedded = (
+        [ready]
+        if ready is not None
+        else [
+            embedder.embed_cells({field: _dated(space.features.data, cell)})
+            for field, cell in part.cells.items()
+        ]
+    )
+    vectors = [space.alignment.project(x).pooled()[0] for x in embedded]
     fields = tuple(space.alignment.fields.index(field) for field in part.cells)
     texts: dict[str, str] = {}
     facts: dict[str, Fact] = {}
@@ -232,12 +261,27 @@ def _fact(kind: str, value: Any, learned: Mapping[str, Any]) -> Fact | None:  # 
         read = partial(number, mark=learned.get("mark", ""))
     elif kind == "date":
         read = partial(days, order=learned.get("order", ""))
+        if isinstance(value, str) and (asked := span(value)) is not None:
+            return Fact(asked[0], partial(_beyond, read, asked))
     elif kind == "category":
         read = spelled
     else:
         return None
     wanted = read(value)
     return None if wanted is None else Fact(wanted, read)
+
+
+def _beyond(
+    read: Callable[[Any], float | str | None],
+    asked: tuple[float, float],
+    value: Any,  # noqa: ANN401
+) -> float | None:
+    """The day of a stored date: the first one of the asked ones for all of them, and as far from it
+    as from the nearest asked one for others."""
+    day, (first, last) = read(value), asked
+    if not isinstance(day, float):
+        return None
+    return min(day, first) if day < last + 1 else day - (last - first)
 
 
 def label_index(model: Model, label: str) -> int | float:

@@ -227,8 +227,13 @@ def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path
             )
         raise GobelinError("\n".join([*mistakes[:5], *more, remedy]))
     if "" in header:
-        raise GobelinError(
-            f"{path}: column {header.index('') + 1} has no name. Name it in the header."
-        )
+        named = sum(map(bool, header))
+        remedy = "Name it in the header."
+        if named <= len(header) / 2:
+            remedy = (
+                f"The first line names {named} of {len(header)} columns: leave out titles and"
+                " headings above the line that names each column."
+            )
+        raise GobelinError(f"{path}: column {header.index('') + 1} has no name. {remedy}")
     if (twice := repeated(header)) is not None:
         raise GobelinError(f"{path}: column {twice!r} appears twice. Rename one.")

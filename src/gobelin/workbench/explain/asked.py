@@ -15,6 +15,7 @@ from gobelin.embedding.features import Embeddings
 from gobelin.quality.data import Check
 from gobelin.workbench.predict import new_rows
 from gobelin.workbench.query import query_cells
+from gobelin.workbench.run import needs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.features import RunFeatures
 
@@ -43,12 +44,32 @@ def of_run(run: Run, places: Sequence[int] | np.ndarray) -> list[AskedRow]:
     return _asked(run.features, dataset, embeddings, known)
 
 
-def place_of(run: Run, name: str) -> int:
-    """The place of the row with this id. Raises GobelinError where there is none."""
+def named_row(run: Run, query: Mapping[str, str], verb: str) -> int | None:
+    """The place of the row that a query names by its id, as `--row 12`; None for the parts of a
+    row, as `--row weight=120`. Raises GobelinError for an id that no row has, and for other parts
+    beside it."""
+    name = query.get("row", "")
+    if not name or ("=" in name and not _known(run, name)):
+        return None
+    needs.data(run, f"{verb} --row {name}")
+    if len(query) > 1:
+        other = next(key for key in query if key != "row")
+        raise GobelinError(
+            f"{verb} --row {name}: a row of the run was expected alone, found {other!r} beside it."
+            " Give the row, or its parts."
+        )
     ids = run.checked.rows.dataset.ids
     if name not in ids:
-        raise GobelinError(f"explain --row {name}: no row has this id.{nearest(name, ids)}")
+        raise GobelinError(
+            f"{verb} --row {name}: no row has this id.{nearest(name, ids)} Parts of a row are"
+            " written as COLUMN=VALUE,..."
+        )
     return ids.index(name)
+
+
+def _known(run: Run, name: str) -> bool:
+    """Whether an id with an equals sign is one of the run's rows."""
+    return not run.folder.saved and name in run.checked.rows.dataset.ids
 
 
 def of_query(run: Run, query: Mapping[str, str]) -> AskedRow:

@@ -35,7 +35,7 @@ from gobelin.workbench.explain.answers import (
     gain_of,
     refuse_fields,
 )
-from gobelin.workbench.explain.asked import AskedRow, of_data, of_query, of_run, place_of
+from gobelin.workbench.explain.asked import AskedRow, named_row, of_data, of_query, of_run
 from gobelin.workbench.explain.findings import Explanation, lines_of_row, of_row
 from gobelin.workbench.export_folder import refuse_no_folder
 from gobelin.workbench.predict import other_rows
@@ -136,23 +136,8 @@ def _refuse_beside_generated(asked: Asked, others: bool) -> None:
 
 def _row(run: Run, query: Mapping[str, str]) -> AskedRow:
     """'row' is the id of a row of the run, or columns of numbers and categories."""
-    name = query.get("row", "")
-    is_id = name and ("=" not in name or _known(run, name))
-    if not is_id:
-        return of_query(run, query)
-    needs.data(run, f"explain --row {name}")
-    if len(query) > 1:
-        other = next(key for key in query if key != "row")
-        raise GobelinError(
-            f"explain --row {name}: a row of the run was expected alone, found {other!r} beside it."
-            " Give the row, or its parts."
-        )
-    return of_run(run, [place_of(run, name)])[0]
-
-
-def _known(run: Run, name: str) -> bool:
-    """Whether an id with an equals sign is one of the run's rows."""
-    return not run.folder.saved and name in run.checked.rows.dataset.ids
+    place = named_row(run, query, "explain")
+    return of_query(run, query) if place is None else of_run(run, [place])[0]
 
 
 def data_rows(
