@@ -119,7 +119,8 @@ def better(
     if len(forms) < 2:
         return forms[0]
     rows = np.flatnonzero(held_back)[:JUDGED_ROWS]
-    judged, scores = train.rows(rows), []
+    judged = train.rows(rows)
+    scores: list[np.ndarray] = []  # float64 [ordered pairs of fields] each
     for form in forms:
         z = torch.from_numpy(form.project(judged).vectors).unbind(1)  # F tensors [n, D]
         present = torch.from_numpy(judged.present)
