@@ -6,9 +6,9 @@ python benchmarks/meshes.py [--keep DIR] [--part search|grid]
 search: five folds split by family (variants of one piece stay together): every piece is a query
 once, against all pieces of its fold. Pieces with the same English name are right answers for each
 other. The caption is the name in five languages by the encoder `text`; the icon is a picture with
-materials and textures, drawn by a person's choice of light and side; the views have colours and no
-textures. Each contender is aligned with the caption alone, with the defaults. Gains are paired by
-piece, and their intervals are over families. grid: see `grids`."""
+materials and textures, drawn by a person's choice of light and side; the views have colours, of a
+texture its mean on each face. Each contender is aligned with the caption alone, with the defaults.
+Gains are paired by piece, and their intervals are over families. grid: see `grids`."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Field
 from gobelin.data.file_columns import as_files
 from gobelin.data.files import BadCell
+from gobelin.data.images import png_bytes
 from gobelin.data.mesh_headers import _packed, form_of, is_mesh
 from gobelin.data.meshes import (
     NOT_CLOSED,
@@ -146,12 +147,41 @@ def test_no_other_file_is_opened(tmp_path: Path) -> None:
 
     def contents(name: str) -> bytes:
         asked.append(name)
+        if name == "secret.png":
+            raise KeyError(name)  # a picture that is not there: the material's own colour counts
         return MATERIAL
 
     mesh, note = decode_mesh(PAINTED, "m.obj", contents)
-    assert asked == ["../../secret.mtl"] and note == NOT_CLOSED  # and not the picture
+    assert asked == ["../../secret.mtl", "secret.png"] and note == NOT_CLOSED
     assert mesh.colours is not None
     assert sorted(map(tuple, mesh.colours.tolist())) == [(0, 0, 255), (255, 0, 0)]
+
+
+def test_a_picture_colours_the_faces_that_it_covers() -> None:
+    """A picture of four coloured quarters, the right half of which is repeated to the left of it:
+    faces in one quarter each, one that covers two of them, and one without a place in it."""
+    quarters = {(0, 0): (255, 0, 0), (0, 1): (0, 255, 0), (1, 0): (0, 0, 255), (1, 1): (9, 9, 9)}
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    for (row, column), colour in quarters.items():
+        pixels[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] = colour
+    spots = {"upper left": (0.1, 0.6), "upper right": (0.6, 0.6), "lower right": (-0.4, 0.1)}
+    lines = ["mtllib m.mtl"]
+    for k, (x, y) in enumerate(spots.values()):
+        lines += [f"v {k} 0 0", f"v {k} 1 0", f"v {k} 0 1"]
+        lines += [f"vt {x} {y}", f"vt {x + 0.3} {y}", f"vt {x} {y + 0.3}"]
+    lines += ["vt 0.2 0.9", "vt 0.8 0.9", "vt 0.5 0.6", "usemtl seen"]
+    lines += [f"f {a}/{a} {a + 1}/{a + 1} {a + 2}/{a + 2}" for a in (1, 4, 7)]
+    lines += ["f 1/10 5/11 9/12", "usemtl plain", "f 2 4 8"]
+    files = {
+        "m.mtl": b"newmtl seen\nKd 0 0 0\nmap_Kd p.png\nnewmtl plain\nKd 1 1 0\n",
+        "p.png": png_bytes(pixels),
+    }
+    mesh, _ = decode_mesh("\n".join(lines).encode(), "m.obj", files.__getitem__)
+    assert mesh.colours is not None
+    found = {tuple(int(c) for c in colour) for colour in mesh.colours}
+    assert {(255, 0, 0), (0, 255, 0), (9, 9, 9), (255, 255, 0)} < found
+    (both,) = found - {(255, 0, 0), (0, 255, 0), (9, 9, 9), (255, 255, 0)}
+    assert both == (round(2 / 7 * 255), round(5 / 7 * 255), 0)  # 2 of 7 spots lie left of x = .5
 
 
 def glb(change: dict[str, Any] | None = None, binary: bytes | None = None) -> bytes:

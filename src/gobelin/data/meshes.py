@@ -48,6 +48,9 @@ NOT_CLOSED = "not closed"
 NO_VERTEX = "a face names a vertex that is not there"
 PLAIN = 178  # of 255: red, green and blue of faces that have no colour, where others have one
 HALVES = 2  # faces at each edge of a closed mesh
+# where the picture on a face is looked at: in shares of its three vertices, float64 [7, 3]
+WITHIN = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [1, 2, 2], [2, 1, 2], [2, 2, 1]])
+WITHIN = WITHIN / WITHIN.sum(1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def decode_mesh(
     data: bytes, name: str = "", materials: Callable[[str], bytes] | None = None
 ) -> tuple[Mesh, str]:
     """As `open_mesh`, of the bytes of a file. name: of the file, for its suffix. materials: gives
-    the contents of a material file of an OBJ that the caller trusts, by its name.
+    the contents of a material file of an OBJ that the caller trusts, or of a picture that it names,
+    by its name.
     """
     library = trimesh()
     if reason := unread_format(data[:HEAD]):
@@ -143,14 +147,15 @@ def decode_mesh(
 
 
 class _Materials:
-    """What trimesh asks for the material file of an OBJ. Textures are not loaded."""
+    """What trimesh asks for: the material file of an OBJ, and the pictures that it names as the
+    colour of a material. One that is not there is left out: then the material's own colour
+    counts."""
 
     def __init__(self, contents: Callable[[str], bytes]) -> None:
         self.contents = contents
 
     def get(self, name: str) -> bytes:
-        lines = self.contents(name).splitlines()
-        return b"\n".join(line for line in lines if not line.strip().startswith((b"map_", b"bump")))
+        return self.contents(name)
 
     def __getitem__(self, name: str) -> bytes:
         return self.get(name)
@@ -217,17 +222,33 @@ def _colours(parts: Sequence[Any]) -> np.ndarray | None:
 
 
 def _own_colours(part: Any) -> np.ndarray | None:  # noqa: ANN401 - a mesh of trimesh
-    """uint8 [F, 3] of one part: of its faces, the means of their vertices, or its material."""
+    """uint8 [F, 3] of one part: of its faces, the means of their vertices, the picture that covers
+    them, or its material."""
     kind = part.visual.kind
     if kind == "face":
         return np.asarray(part.visual.face_colors, np.uint8)[:, :3]
     if kind == "vertex":
         colours = np.asarray(part.visual.vertex_colors, np.float64)[:, :3]
         return np.round(colours[part.faces].mean(1)).astype(np.uint8)
-    colour = getattr(getattr(part.visual, "material", None), "main_color", None)
+    material = getattr(part.visual, "material", None)
+    picture, places = getattr(material, "image", None), getattr(part.visual, "uv", None)
+    if picture is not None and places is not None:
+        return _covered_colours(np.asarray(picture.convert("RGB")), places[part.faces])
+    colour = getattr(material, "main_color", None)
     if colour is None:
         return None
     return np.tile(np.asarray(colour, np.uint8)[:3], (len(part.faces), 1))
+
+
+def _covered_colours(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """uint8 [F, 3]: the mean colour of the picture at `WITHIN` of each face. picture: uint8
+    [H, W, 3], repeated without end. places: float64 [F, 3, 2], of the faces' vertices in it: right
+    and up from its lower left corner, in units of its sides."""
+    high, wide = picture.shape[:2]
+    spots = np.einsum("sk,fkd->fsd", WITHIN, np.nan_to_num(places, posinf=0.0, neginf=0.0)) % 1
+    column = np.minimum((spots[..., 0] * wide).astype(int), wide - 1)
+    row = np.minimum(((1 - spots[..., 1]) * high).astype(int), high - 1)
+    return np.round(picture[row, column].mean(1)).astype(np.uint8)
 
 
 def ply_bytes(mesh: Mesh, comments: Sequence[str] = ()) -> bytes:

@@ -15,7 +15,7 @@ from sklearn.cross_decomposition import CCA
 from sklearn.linear_model import Ridge
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.machine import Runtime
+from gobelin.core.machine import Runtime, silent
 from gobelin.embedding.alignment import contrastive_training
 from gobelin.embedding.alignment.align import (
     CLOSED_FORM,
@@ -27,7 +27,11 @@ from gobelin.embedding.alignment.align import (
 from gobelin.embedding.alignment.binding import bind
 from gobelin.embedding.alignment.bridges import Bridge, bridged, centred
 from gobelin.embedding.alignment.closed_form import reciprocal_ranks
-from gobelin.embedding.alignment.contrastive_training import LEAST_GAIN, WORST_LOSS
+from gobelin.embedding.alignment.contrastive_training import (
+    LEAST_GAIN,
+    STEPS_A_CHECK,
+    WORST_LOSS,
+)
 from gobelin.embedding.alignment.fitting import better, fit_alignment
 from gobelin.embedding.features import Embeddings
 
@@ -290,6 +294,30 @@ def test_the_contrastive_step_is_kept_only_when_no_pair_pays(
     assert same == (kept == CLOSED_FORM)
 
 
+def test_a_chosen_training_is_repeated_on_all_rows(
+    monkeypatch: pytest.MonkeyPatch, runtime: Runtime
+) -> None:
+    """Held-back rows say how many steps (planted: the first check of two); the space is the closed
+    form of all rows and so many steps on all of them, as made here by hand."""
+    before, after = np.zeros(6), np.full(6, 0.4)
+    told = [before, after, after, before, after]
+    train, how = planted(120), Align(width=8, steps=40)
+    closed = fit_alignment(replace(how, steps=0), train, names(train), runtime)
+    by_hand, _ = contrastive_training.trained(
+        replace(closed, settings=how),
+        train,
+        np.zeros(120, bool),
+        replace(train, groups=train.ids).group_numbers,
+        runtime,
+        silent,
+        STEPS_A_CHECK,
+    )
+    monkeypatch.setattr(contrastive_training, "retrieval", lambda *_: told.pop(0))
+    found = fit_alignment(how, train, names(train), runtime)
+    assert found.trained_by == CONTRASTIVE and not told
+    assert all(np.array_equal(found.arrays[k], by_hand.arrays[k]) for k in by_hand.arrays)
+
+
 def test_the_retrieval_that_it_stops_by_is_the_mean_reciprocal_rank() -> None:
     rng = np.random.default_rng(0)
     inputs = [torch.from_numpy(rng.normal(size=(12, 5)).astype(np.float32)) for _ in range(3)]
@@ -498,7 +526,7 @@ def test_trained_maps_lose_no_bridge(
     middle = centred(true, rows.features["text"].mean(0))
 
     def trained(start, *_):  # noqa: ANN001, ANN002, ANN202
-        return replace(bridged(start, middle, own), trained_by=CONTRASTIVE)
+        return replace(bridged(start, middle, own), trained_by=CONTRASTIVE), 1
 
     monkeypatch.setattr(contrastive_training, "trained", trained)
     found = fit_alignment(Align(width=16, steps=1), rows, groups, runtime, bridges=[blurred])

@@ -3,7 +3,8 @@
 The files are read where `apt-get install sweethome3d-furniture` puts them (120 MB; public domain or
 CC BY 3.0, each catalogue says which); none comes with Gobelin. A catalogue is a zip with
 `PluginFurnitureCatalog.properties` (name#7=Bed, width#7=140.7 ...), one more such file a language
-(names only), images, and meshes (OBJ), which are written as PLY in the colours of their materials.
+(names only), images, and meshes (OBJ), which are written as PLY: each face in the colour of its
+material, or in the mean of the picture that covers it.
 Sizes are in centimetres; a mesh has a unit of its own.
 
 The target is the category (of 12), or the height of a piece. Columns that would give it away are
@@ -158,7 +159,8 @@ class Sweethome:
 
 
 def _ply(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A mesh of the catalogue as PLY. name: of its OBJ file, whose materials stand beside it."""
+    """A mesh of the catalogue as PLY. name: of its OBJ file, whose materials and pictures stand
+    beside it."""
     folder = PurePosixPath(name).parent
     mesh, _ = decode_mesh(archive.read(name), name, lambda file: archive.read(str(folder / file)))
     return ply_bytes(mesh)

@@ -9,7 +9,7 @@
    the class names' text vectors.
 3. Contrastive training (`contrastive_training`). A linear map of each field's vectors. It is kept
    only if, with the bridges or without, it retrieves held-back training rows better than the closed
-   form with the bridges (`fitting.better`).
+   form with the bridges (`fitting.better`). Then it is repeated on all training rows.
 
 A row serves those pairs of fields that it has. Rows of one group are right answers for each other.
 

@@ -1,8 +1,8 @@
 """Contrastive training: one linear map [D, D] of each field's vectors, from the identity.
 
 The loss is that of every pair of fields (`contrastive`). A penalty pulls the maps towards the
-identity, and the retrieval of held-back rows stops the training. With torch.distributed started,
-each process computes its share of a batch, so that a batch need not fit one process."""
+identity, and the retrieval of held-back rows says how many steps are best. With torch.distributed
+started, each process computes its share of a batch, so that a batch need not fit one process."""
 
 from __future__ import annotations
 
@@ -40,11 +40,15 @@ def trained(
     groups: np.ndarray,
     runtime: Runtime,
     progress: Progress,
-) -> Alignment:
-    """`start` with trained maps, or `start` itself where they don't retrieve held-back rows better.
+    steps: int = 0,
+) -> tuple[Alignment, int]:
+    """`start` with trained maps, and after how many steps; `start` itself and 0 where they don't
+    retrieve held-back rows better.
 
-    held_back: bool [N]. groups: int [N]; rows of one group are positives of each other."""
+    held_back: bool [N]. groups: int [N]; rows of one group are positives of each other. steps: to
+    take exactly, of a training that nothing is held back to stop; 0 lets held-back rows choose."""
     settings = start.settings
+    most = steps or settings.steps
     vectors = _Vectors(train, start)
     identity = [torch.eye(settings.width) for _ in train.fields]
     maps = [w.clone().requires_grad_() for w in identity]  # F tensors [D, D]
@@ -57,10 +61,11 @@ def trained(
     # the sigmoid loss alone learns its temperature and bias (Zhai et al. 2023)
     learned = [*maps, *([log_scale, bias] if settings.loss == "sigmoid" else [])]
     optimiser = torch.optim.Adam(learned, lr=settings.rate)
-    before = retrieval(_mapped(judged_vectors, identity), present[judged], groups[judged])
-    best_gain, best_maps, without_gain = 0.0, identity, 0
+    first = _mapped(judged_vectors, identity)
+    before = np.zeros(0) if steps else retrieval(first, present[judged], groups[judged])
+    best_gain, best_maps, best_step, without_gain = 0.0, identity, 0, 0
     rank, processes = process_group()
-    for step in range(settings.steps):
+    for step in range(most):
         rng = generator(runtime.seed, "align", step)
         drawn = torch.randperm(len(rows_learned), generator=rng)[: settings.batch].numpy()
         rows = rows_learned[drawn]
@@ -78,19 +83,24 @@ def trained(
         optimiser.step()
         if (step + 1) % STEPS_A_CHECK:
             continue
-        progress("align", step + 1, settings.steps)
+        progress("align", step + 1, most)
+        if steps:
+            continue
         after = retrieval(_mapped(judged_vectors, maps), present[judged], groups[judged])
         gains = after - before
         gain = float(gains.mean()) if len(gains) else 0.0
         without_gain += 1
         if gain > best_gain + LEAST_GAIN and gains.min() > -WORST_LOSS:
             best_gain, best_maps, without_gain = gain, [w.detach().clone() for w in maps], 0
+            best_step = step + 1
         if without_gain == CHECKS_WITHOUT_GAIN:
             break
-    progress("align", settings.steps, settings.steps)
-    if best_maps is identity:
-        return start
-    return _with_maps(start, [w.detach().numpy() for w in best_maps])
+    progress("align", most, most)
+    if steps:
+        best_maps, best_step = maps, steps
+    if not best_step:
+        return start, 0
+    return _with_maps(start, [w.detach().numpy() for w in best_maps]), best_step
 
 
 def _loss(

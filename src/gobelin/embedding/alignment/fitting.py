@@ -57,21 +57,25 @@ def fit_alignment(
         for turn, joint in zip(products if bridges else products[:1], joints, strict=False)
     ]
     strong = _strengths(turns, bridges, bases[0], train, group, held_back)
-    forms = [turns[0]]
+    forms, steps = [turns[0]], 0
     if settings.steps:
-        trained = contrastive_training.trained(
+        trained, steps = contrastive_training.trained(
             turns[0], train, held_back[0], group, runtime, progress
         )
-        forms += [trained] if trained.trained_by == CONTRASTIVE else []
+        forms += [trained] if steps else []
     if strong:
         forms = [_with(forms[0], strong), *forms, *(_with(form, strong) for form in forms[1:])]
     best = better(forms, train, held_back[0], group)
-    if best.trained_by == CONTRASTIVE:
-        return best
-    # no training was stopped by the held-back rows, so the closed form may learn from them
+    # The form, its penalties, bridges and steps are chosen: now it learns from held-back rows, too.
     every = closed.products(train.present)
     joint = closed.joints(every, settings.shrinkage, settings.power)
-    return replace(best, maps=closed.maps(every[0], joint, ridges))
+    last = replace(turns[0], maps=closed.maps(every[0], joint, ridges))
+    if best.trained_by == CONTRASTIVE:
+        nothing = np.zeros(len(train), bool)
+        last, _ = contrastive_training.trained(
+            last, train, nothing, group, runtime, progress, steps
+        )
+    return replace(best, maps=last.maps)
 
 
 def _strengths(
@@ -115,7 +119,8 @@ def better(
     if len(forms) < 2:
         return forms[0]
     rows = np.flatnonzero(held_back)[:JUDGED_ROWS]
-    judged, scores = train.rows(rows), []
+    judged = train.rows(rows)
+    scores: list[np.ndarray] = []  # float64 [ordered pairs of fields] each
     for form in forms:
         z = torch.from_numpy(form.project(judged).vectors).unbind(1)  # F tensors [n, D]
         present = torch.from_numpy(judged.present)
