@@ -203,6 +203,8 @@ def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> Non
         "Pixels of photo are explained by occlusion alone, not by gradients (its encoder is no"
         " network that one can follow)."
     )
+    # the run has one field: there is no order of its fields that could be right or wrong
+    assert not [f for f in found if f.name == "faithfulness" and f.scope["parts"] == "fields"]
     faithful = [f for f in found if f.name == "faithfulness" and f.scope["parts"] == "pixels"]
     assert faithful[0].verdict == "better than random"
     assert watermarked.findings("explain") == list(found)
@@ -211,6 +213,7 @@ def test_a_model_that_reads_a_watermark_is_caught(watermarked: Workbench) -> Non
     assert (watermarked.folder / "images" / "explain").is_dir()
     # a row quotes what was found on held-out rows
     row = watermarked.explain(row="3")
+    assert "few parts" not in "\n".join(row.lines())
     quoted = [f for f in row if f.name == "faithfulness" and f.scope["parts"] == "pixels"]
     assert quoted[0].value == pytest.approx(faithful[0].value)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
+from unicodedata import category, east_asian_width
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -83,15 +84,22 @@ def lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ends = [float(row[end]) for row in rows for end in ("from", "to")]
     low, high = min(0.0, *ends), max(0.0, *ends)
     size = (high - low) or 1.0
-    wide = max(len(_short(str(row["label"]))) for row in rows)
+    names = [_short(str(row["label"])) for row in rows]
+    wide = max(map(columns, names))
     out = []
     for k, row in enumerate(rows):
         a, b = (round(BAR * (float(row[end]) - low) / size) for end in ("from", "to"))
         bar = " " * min(a, b) + ("█" * max(abs(b - a), 1) if row["value"] else "")
         signed = 0 < k < len(rows) - 1
         value = number(row["value"], "", signed)
-        out.append(f"  {_short(str(row['label'])):{wide}} {value:>9}  {bar}".rstrip())
+        out.append(f"  {names[k]}{' ' * (wide - columns(names[k]))} {value:>9}  {bar}".rstrip())
     return out
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes: a Chinese letter two, a mark above one none."""
+    wide = sum(east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(category(letter) in ("Mn", "Me") for letter in text)
 
 
 def _short(label: str) -> str:

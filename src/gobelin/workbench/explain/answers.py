@@ -40,6 +40,11 @@ class Explained:
     parts: Parts
     attribution: Attribution
 
+    @property
+    def several(self) -> bool:
+        """Whether there are two parts or more, so that there is an order to be right or wrong."""
+        return len(self.attribution.values) > 1
+
 
 @dataclass(frozen=True, eq=False)
 class RowExplanation:

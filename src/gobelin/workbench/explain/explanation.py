@@ -43,7 +43,7 @@ from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
-FORMAT = 1  # of the summary
+FORMAT = 2  # of the summary; 1 counted rows of one part as no better than random
 MOST_ROWS = 100  # of a data set that are explained one by one
 # random orders that an explanation of one row is compared with; of what is slow to ask fewer
 ORDERS = {"field": 100, "column": 20, "word": 20, "interval": 10, "pixel": 10, "gradient": 10}
@@ -187,7 +187,8 @@ _Kept = Mapping[tuple[str, str], tuple[Interval, str]]
 
 
 def _parts(told: RowExplanation) -> list[tuple[tuple[str, str], Explained]]:
-    return [((one.explainer, one.field), one) for one in told.all]
+    """What has several parts: one alone has no order that could be right."""
+    return [((one.explainer, one.field), one) for one in told.all if one.several]
 
 
 def _alone(one: Explained) -> tuple[Interval, str]:

@@ -71,8 +71,10 @@ def by_explainer(told: Sequence[RowExplanation]) -> dict[tuple[str, str], list[E
 def faithful_of(
     answers: ExplainedAnswers, told: Sequence[RowExplanation]
 ) -> dict[tuple[str, str], tuple[Interval, str]]:
-    """How faithful each explainer is on these rows."""
-    found, progress = by_explainer(told), answers.predictor.features.data.progress
+    """How faithful each explainer is on those of these rows that have several parts."""
+    all_of, progress = by_explainer(told), answers.predictor.features.data.progress
+    some = {key: [one for one in ones if one.several] for key, ones in all_of.items()}
+    found = {key: ones for key, ones in some.items() if ones}
     out: dict[tuple[str, str], tuple[Interval, str]] = {}
     done, total = 0, sum(map(len, found.values()))
     for key, ones in found.items():
@@ -100,7 +102,8 @@ def findings(
         if names:
             shared = _shares(ones[0], names, shares)
             out += [*decisive(ones[0], names, shares), *shared]
-        out.append(faithful_finding(ones[0], faithful[key], answers.unit))
+        if key in faithful:
+            out.append(faithful_finding(ones[0], faithful[key], answers.unit))
     return out + _stability(another, told)
 
 
@@ -185,7 +188,7 @@ def _stability(another: ExplainedAnswers, told: Sequence[RowExplanation]) -> lis
         inside = tuple(dict.fromkeys(one.field for one in row.inside))
         twin = explain(another, row.row, label, inside)
         for one, two in zip(row.all, twin.all, strict=True):
-            if len(one.attribution.values) > 1:
+            if one.several:
                 found.setdefault((one.explainer, one.field), []).append(
                     agreement(one.attribution, two.attribution)
                 )
