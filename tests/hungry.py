@@ -18,8 +18,8 @@ from PIL import Image
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import Reading
 from gobelin.data.files import BadCell
-from gobelin.data.image_headers import decoded_bytes, full_bytes
-from gobelin.data.images import MAX_PIXELS, Opening, decode_images, opened
+from gobelin.data.image_headers import decoded_bytes, full_bytes, opened
+from gobelin.data.images import MAX_PIXELS, Opening, decode_images
 from gobelin.data.read import read
 from gobelin.data.series import open_series
 from gobelin.data.sounds import open_sound

@@ -148,3 +148,44 @@ def test_no_other_file_parses_json_or_toml() -> None:
             if isinstance(node, ast.ImportFrom) and node.module in ("json", "tomllib"):
                 found.add(path.relative_to(source).as_posix())
     assert found == {"core/parse.py"}
+
+
+LONG = 2_000_000  # parts; tomllib takes their square
+LONG_KEYS = {
+    "bare": "a." * LONG + "b = 1",
+    "spaced": "a . " * (LONG // 2) + "b = 1",
+    "quoted": '"a\\"".' * (LONG // 4) + "b = 1",
+    "of a table": "[" + "a." * LONG + "b]",
+    "in an inline table": "x = {" + "a." * LONG + "b = 1}",
+    "after texts": '# don\'t\nx = "#"\ny = \'\'\'\n"\'\'\'\nz = """\\""""\n' + "a." * LONG + "b=1",
+    "in a text that is not closed": 'x = """' + '\\"""' * (LONG // 4),
+}
+
+
+@pytest.mark.parametrize("name", LONG_KEYS)
+def test_a_key_of_very_many_parts_is_refused_before_it_is_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(LONG_KEYS[name])
+    with pytest.raises(Unreadable, match="TOML"):
+        parse.toml_file(path)
+
+
+DOTS = ".".join("a" * 300)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'x = "{DOTS}"',
+        f"x = '{DOTS}'  # {DOTS}",
+        f'x = """\n{DOTS} "" \\""" {DOTS}"""\ny = 1',
+        f"x = '''{DOTS}''{DOTS}'''\ny = '{DOTS}'",
+        f'"{DOTS}" = 1\n["b.{DOTS}"]\ny = 1.5',
+        f"# don't {DOTS}\nx = [{', '.join(['1.5'] * 300)}]",
+        ".".join(["a"] * MOST_DEPTH) + " = 1",
+    ],
+)
+def test_dots_that_part_no_key_are_read(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    assert parse.toml_file(path) == tomllib.loads(text)

@@ -189,3 +189,57 @@ def test_the_library_itself_saves_such_folders(tmp_path: Path) -> None:
     whole = library.Dataset.from_dict({"label": [0, 1, 1]}, features=features)
     whole.save_to_disk(str(tmp_path / "x"))
     assert read(tmp_path / "x").values("label") == ["cat", "dog", "dog"]
+
+
+def repeated(how: str) -> tuple[pa.Table, list[int] | None]:
+    """Rows of one text of 100,000 letters, 40 times, that take its place once."""
+    text, count = "z" * 100_000, 40
+    once = pa.array([0] * count, pa.int32())
+    if how == "dictionary":
+        return pa.table({"x": pa.DictionaryArray.from_arrays(once, [text])}), None
+    if how == "dictionary within lists":
+        inside = pa.DictionaryArray.from_arrays(once, [text])
+        offsets = pa.array(range(count + 1), pa.int32())
+        return pa.table({"x": pa.ListArray.from_arrays(offsets, inside)}), None
+    if how == "dictionary of structs":
+        pair = pa.array([{"bytes": text.encode(), "path": None}], FILE)
+        return pa.table({"x": pa.DictionaryArray.from_arrays(once, pair)}), None
+    if how == "runs":
+        ends = pa.array([count], pa.int32())
+        return pa.table({"x": pa.RunEndEncodedArray.from_arrays(ends, [text])}), None
+    if how == "views":
+        view = np.array([len(text), 0x7A7A7A7A, 0, 0], np.int32).tobytes() * count
+        buffers = [None, pa.py_buffer(view), pa.py_buffer(text.encode())]
+        return pa.table({"x": pa.Array.from_buffers(pa.string_view(), count, buffers)}), None
+    if how == "overlapping lists":
+        items = pa.array(np.arange(12_500.0))
+        lengths = pa.array([len(items)] * count, pa.int32())
+        return pa.table({"x": pa.ListViewArray.from_arrays(once, lengths, items)}), None
+    return pa.table({"x": [text, "a"]}), [0] * count  # rows that were chosen several times
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "dictionary",
+        "dictionary within lists",
+        "dictionary of structs",
+        "runs",
+        "views",
+        "overlapping lists",
+        "chosen rows",
+    ],
+)
+def test_content_that_is_there_once_counts_as_often_as_rows_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    table, chosen = repeated(how)
+    folder = saved(tmp_path / "x", [table], chosen)
+    monkeypatch.setattr(_process, "reading", Reading(table_mb=3))
+    with pytest.raises(GobelinError, match=r"has [45] MB of decoded cells; reading.table_mb"):
+        read(folder)
+
+
+def test_a_repeated_text_within_the_budget_is_read(tmp_path: Path) -> None:
+    table, _ = repeated("dictionary")
+    assert len(set(read(saved(tmp_path / "x", [table])).values("x"))) == 1

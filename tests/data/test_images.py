@@ -15,7 +15,7 @@ import pytest
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
 from gobelin.core.errors import GobelinError
-from gobelin.data import images
+from gobelin.data import image_headers, images
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.images import (
@@ -406,7 +406,7 @@ def test_the_watch_sees_a_program(tmp_path: Path) -> None:
     assert any("gs" in program for program in started)
 
 
-@pytest.mark.parametrize("kind", images.FORMATS)
+@pytest.mark.parametrize("kind", image_headers.FORMATS)
 def test_every_format_that_is_named_is_read(kind: str) -> None:
     exact = Image.fromarray(COLOURS)
     lossless = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}

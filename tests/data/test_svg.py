@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import os
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gobelin.core.errors import MissingExtra
+from gobelin.data.budget import Reading, _process
 from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, is_image, open_image
 from gobelin.data.svg import MOST_SHAPES, SIDE, is_svg
@@ -107,6 +114,77 @@ def test_what_is_drawn_again_within_limits_is_read() -> None:
     pytest.importorskip("resvg_py")
     pixels, _ = opened(doubled(8))
     assert (pixels[5, 5] == 0).all()
+
+
+def picture(side: int) -> str:
+    """A white PNG of one bit a pixel."""
+    out = io.BytesIO()
+    Image.new("1", (side, side), 1).save(out, "PNG")
+    data = base64.b64encode(out.getvalue()).decode()
+    return f'<image width="10" height="10" href="data:image/png;base64,{data}"/>'
+
+
+def filtered(primitives: str) -> str:
+    return drawing(f'<filter id="f">{primitives}</filter><rect filter="url(#f)" {SQUARE}/>')
+
+
+SQUARE = 'width="10" height="10"'
+MATRIX = " ".join(["1"] * 150**2)
+COSTLY = {
+    "a picture within": drawing(picture(20_000)),
+    "blurs": filtered('<feGaussianBlur stdDeviation="3"/>' * 20_000),
+    "morphology": filtered('<feMorphology operator="dilate" radius="9"/>' * 20),
+    "convolution": filtered(f'<feConvolveMatrix order="150" kernelMatrix="{MATRIX}"/>' * 20),
+    "lights": filtered("<feDiffuseLighting><fePointLight/></feDiffuseLighting>" * 9_000),
+    "layers": drawing(f'<g opacity=".9"><rect {SQUARE}/></g>' * 40_000),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_what_takes_long_or_much_memory_is_set_aside(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("resvg_py")
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(_process, "reading", Reading(seconds=1, cell_mb=200))
+    before = os.times().children_user
+    with pytest.raises(BadCell, match=r"reading.seconds.*200 MB \(reading.cell_mb\)"):
+        opened(COSTLY[name])
+    assert os.times().children_user - before < 4
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2**20  # kB
+    assert (opened(HALVES)[0][10, 10] == [255, 0, 0]).all()  # the next one is drawn
+
+
+def test_small_pictures_and_filters_are_drawn() -> None:
+    pytest.importorskip("resvg_py")
+    assert (opened(drawing(picture(100)))[0] == 255).all()
+    soft = opened(filtered('<feGaussianBlur stdDeviation="1"/>'))[0]
+    assert soft[SIDE // 2, SIDE // 2].max() == 0 < soft[1, 1].max()
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("resvg_py")
+    red = opened(HALVES)[0]
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Timer, "cancel", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            opened(drawing(f"<rect {SQUARE}/>"))
+    assert np.array_equal(opened(HALVES)[0], red)
+
+
+def test_threads_get_their_own_drawings() -> None:
+    pytest.importorskip("resvg_py")
+    colours = [(k * 5, 0, 255 - k * 5) for k in range(40)]
+    texts = [drawing(f'<rect {SQUARE} fill="rgb{c}"/>') for c in colours]
+    with ThreadPoolExecutor(4) as pool:
+        found = [tuple(pixels[5, 5]) for pixels, _ in pool.map(opened, texts)]
+    assert found == colours
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,19 +14,20 @@ from pydantic.fields import FieldInfo
 from gobelin.core.errors import nearest
 
 NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}
+MOST_LINES = 20  # of mistakes in one tree of settings
+MOST_LETTERS = 200  # of a value or a name in such a line
 LISTS = {int: "whole numbers", float: "numbers", str: "words"}
 
 
 def mistakes_of(error: ValidationError, cls: type, where: str) -> list[str]:
-    """One line a mistake. A list is not also called too short for its wrong items."""
+    """One line a mistake, of the first `MOST_LINES`, and one that counts the others. A list is not
+    also called too short for its wrong items."""
     mistakes = error.errors()
     inside = {mistake["loc"][:-1] for mistake in mistakes}
-    lines = (
-        _line(mistake, cls, where)
-        for mistake in mistakes
-        if mistake["type"] != "too_short" or mistake["loc"] not in inside
-    )
-    return list(dict.fromkeys(lines))
+    told = [m for m in mistakes if m["type"] != "too_short" or m["loc"] not in inside]
+    lines = dict.fromkeys(_line(mistake, cls, where) for mistake in told[:MOST_LINES])
+    more = len(told) - MOST_LINES
+    return [*lines, *([f"{where}: {more} more such lines are left out."] if more > 0 else [])]
 
 
 def _line(mistake: Mapping[str, Any], cls: type, where: str) -> str:
@@ -38,23 +39,38 @@ def _line(mistake: Mapping[str, Any], cls: type, where: str) -> str:
         if fields is not None:
             name = list(fields)[part] if isinstance(part, int) else str(part)
             if name not in fields:
-                return f"{where}: unknown setting {name!r}.{nearest(name, fields)}"
+                return (
+                    f"{where}: unknown setting {cut(name)}.{nearest(name[:MOST_LETTERS], fields)}"
+                )
             where, (hint, limits) = f"{where}.{name}", parts(fields[name])
         elif typing.get_origin(hint) is tuple:
             hint, limits = parts(typing.get_args(hint)[0])
         elif typing.get_origin(hint) is Mapping:
-            where, (hint, limits) = f"{where}.{part}", parts(typing.get_args(hint)[1])
+            where, (hint, limits) = (
+                f"{where}.{str(part)[:MOST_LETTERS]}",
+                parts(typing.get_args(hint)[1]),
+            )
     found, kind = mistake["input"], mistake["type"]
     if kind == "value_error" and hint not in NAMES:
         return f"{where}: {mistake['ctx']['error']}."
     if is_pydantic_dataclass(hint) or typing.get_origin(hint) is Mapping:
-        return f"{where}: is a group of settings, found {found!r}. Set {where}.NAME=VALUE."
+        return f"{where}: is a group of settings, found {cut(found)}. Set {where}.NAME=VALUE."
     if kind in ("too_short", "too_long"):
         count = mistake["ctx"]["min_length" if kind == "too_short" else "max_length"]
         values = "value or more was" if count == 1 else "values were"
         return f"{where}: {count} {values} expected, found {len(found) or 'nothing'}."
     outside = kind.startswith(("greater_than", "less_than"))
-    return f"{where}: {expectation(hint, limits if outside else ())} was expected, found {found!r}."
+    expected = expectation(hint, limits if outside else ())
+    return f"{where}: {expected} was expected, found {cut(found)}."
+
+
+def cut(value: object) -> str:
+    """A value as Python writes it, its beginning where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of too many digits, lists within lists
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]} ..."
 
 
 def parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401

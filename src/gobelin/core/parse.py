@@ -25,6 +25,14 @@ MOST_DEPTH = 100  # mappings and lists inside each other; files that Gobelin wri
 MOST_BITS = 1023  # of a whole number: a longer one is larger than every finite float
 MOST_BYTES = 1 << 30  # of a JSON file that a run or a model holds
 MOST_SETTINGS_BYTES = 1 << 26  # of a recipe, settings.json or schema.json
+MOST_TOML_BYTES = 1 << 22
+# Texts and comments of TOML, to its end where one is not closed
+ASIDE = re.compile(
+    r'''"""(?:[^"\\]++|\\.|"(?!""))*+(?:"""+|\Z)|'{3}(?:[^']++|'(?!'{2}))*+(?:'{3,}|\Z)'''
+    r"""|"(?:[^"\\\n]++|\\.)*+"?|'[^'\n]*+'?|\#[^\n]*+""",
+    re.DOTALL,
+)
+LONG_KEY = re.compile(rf"(?:\.[ \t]*+[\w-]++[ \t]*+){{{MOST_DEPTH}}}")
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # an escape that may stand for one
 
 
@@ -69,11 +77,14 @@ def json_file(path: Path, most: int = MOST_BYTES) -> Any:  # noqa: ANN401 - JSON
         raise Unreadable(path, "JSON", str(error)) from error
 
 
-def toml_file(path: Path, most: int = MOST_SETTINGS_BYTES) -> dict[str, Any]:
+def toml_file(path: Path, most: int = MOST_TOML_BYTES) -> dict[str, Any]:
     """The table of a TOML file of at most `most` bytes. Raises OSError where it can't be opened,
     and Unreadable."""
     try:
-        values = tomllib.loads(_bytes(path, most).decode("utf-8"), parse_float=_finite)
+        text = _bytes(path, most).decode("utf-8")
+        if LONG_KEY.search(ASIDE.sub("s", text)):  # tomllib takes the square of a key's parts
+            raise ValueError(_too_deep())
+        values = tomllib.loads(text, parse_float=_finite)
         check(values)
     except RecursionError as error:
         raise Unreadable(path, "TOML", _too_deep()) from error

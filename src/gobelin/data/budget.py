@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
@@ -77,6 +78,14 @@ class Reading:
         le=10**7,
         description="Most memory of all cells that are decoded at once, in megabytes.",
     )
+
+    seconds: int = setting(
+        default=10,
+        ge=1,
+        le=3600,
+        description="Most processor time of drawing one SVG, in seconds.",
+    )
+    later: ClassVar[tuple[str, ...]] = ("seconds",)
 
     def use(self) -> None:
         """Make this the budget of the process."""

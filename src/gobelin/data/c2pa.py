@@ -24,7 +24,7 @@ import numpy as np
 
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.data.images import opened
+from gobelin.data.image_headers import opened
 from gobelin.data.keys import NEW_KEYS, Credentials, credentials
 from gobelin.data.provenance import SOURCE_TYPES_URL, is_marked, marked_png
 

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -34,15 +34,17 @@ from gobelin.data.files import (
     items,
     share_of_files,
 )
-from gobelin.data.image_headers import MOST_METADATA, decoded_bytes, full_bytes, metadata_bytes
+from gobelin.data.image_headers import (
+    TooCostly,
+    check_scans,
+    decoded_bytes,
+    full_bytes,
+    opened,
+)
 from gobelin.data.image_range import has_deep_colours, is_wide, shades, upper_bits
 from gobelin.data.svg import as_png, is_svg
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
-# The formats that are opened. No other decoder of Pillow runs: some start programs (EPS), some are
-# hardly used by anybody. A new format needs its name here, a suffix and, where it has one, a
-# signature.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "TGA", "JPEG2000", "AVIF")
 IMAGE_SUFFIXES = {
     *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".gif", ".bmp", ".dib"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c"),
@@ -103,13 +105,6 @@ class Opening:
             raise ValueError(f"low = {self.low} must be below high = {self.high}")
 
 
-def opened(data: bytes | Path | BinaryIO) -> Image.Image:
-    """The image file with its header read, not yet its pixels. The only place where Pillow opens a
-    file. Raises what Pillow raises.
-    """
-    return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data, formats=FORMATS)
-
-
 @contextmanager
 def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Image]:
     """The image in its own colours, upright. Its memory counts as taken until the block ends.
@@ -127,6 +122,8 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
                     image = _loaded(data, settings, side, stack)
         except (BadCell, GobelinError):
             raise
+        except TooCostly as error:
+            raise BadCell(str(error)) from error
         except Image.DecompressionBombError as error:
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise BadCell(f"is too large (over {most} pixels, the most of Pillow)") from error
@@ -199,9 +196,8 @@ def _within_budget(data: bytes, settings: Opening, side: int, stack: ExitStack) 
     """The image with its header read, after the memory that it needs was found to be within the
     budget and was reserved in `stack`. Raises BadCell.
     """
-    if (size := metadata_bytes(data)) > MOST_METADATA:
-        raise BadCell(f"has {size} bytes of metadata before its pixels; at most {MOST_METADATA}")
     image = opened(data)
+    check_scans(data)
     if image.width * image.height > settings.max_pixels:
         raise BadCell(
             f"is too large ({image.width} x {image.height} pixels; opening.max_pixels allows"

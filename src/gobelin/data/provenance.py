@@ -24,7 +24,7 @@ from PIL import Image, PngImagePlugin
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file
-from gobelin.data.images import opened
+from gobelin.data.image_headers import opened
 from gobelin.data.mesh_marks import PLY, ply_lineage
 from gobelin.data.volume_marks import GZIP, SOURCE_TYPES_URL, head_of, nifti_lineage
 

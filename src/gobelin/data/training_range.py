@@ -15,9 +15,10 @@ import numpy as np
 from gobelin.data.dicom import is_dicom
 from gobelin.data.fields import Cell
 from gobelin.data.files import HEAD, BadCell, cell_bytes, spread
+from gobelin.data.image_headers import opened
 from gobelin.data.image_range import is_wide, span
 from gobelin.data.image_range import samples as pixel_samples
-from gobelin.data.images import Opening, opened, upright
+from gobelin.data.images import Opening, upright
 from gobelin.data.volume import BYTE, VolumeOpening, samples
 from gobelin.data.volume_files import open_volume
 

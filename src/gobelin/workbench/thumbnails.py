@@ -8,8 +8,9 @@ from pathlib import Path
 from gobelin.data.dicom import is_dicom
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import HEAD, BadCell, cell_bytes, cell_files
+from gobelin.data.image_headers import opened
 from gobelin.data.image_range import is_wide
-from gobelin.data.images import Opening, image_values, open_image, opened, png_bytes
+from gobelin.data.images import Opening, image_values, open_image, png_bytes
 from gobelin.data.media import medium
 from gobelin.workbench.run.rows import Rows
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
+from gobelin.data.image_headers import opened
 from gobelin.data.images import (
     Opening,
     decode_images,
     fitted,
     open_image,
-    opened,
     png_bytes,
     squared,
 )

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 
 from gobelin.core.arrow_headers import unpacked_bytes
+from gobelin.core.arrow_sizes import written_bytes
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
@@ -58,15 +59,22 @@ class Huggingface:
 
 @dataclass
 class _Unpacked:
-    """Bytes that packed buffers of all files together say they are, unpacked."""
+    """Bytes of all files together: what packed buffers say they are, unpacked, and what the rows
+    are, written out."""
 
     where: Path
     bytes: int = 0
+    written: int = 0
 
     def afford(self, further: int) -> None:
-        """GobelinError where they are over the budget."""
+        """GobelinError where unpacked buffers are over the budget."""
         self.bytes += further
         refuse(str(self.where), "table_mb", self.bytes)
+
+    def afford_rows(self, further: int) -> None:
+        """GobelinError where the rows are over the budget."""
+        self.written += further
+        refuse(str(self.where), "table_mb", self.written)
 
 
 def _split(folder: Path, unpacked: _Unpacked) -> pa.Table:
@@ -75,8 +83,16 @@ def _split(folder: Path, unpacked: _Unpacked) -> pa.Table:
         raise GobelinError(f"{folder / STATE}: no such file. {REMEDY}")
     state = read_json(folder / STATE)
     table = _files(folder, state, "_data_files", unpacked)
+    chosen = None
     if state.get("_indices_data_files"):
         chosen = _files(folder, state, "_indices_data_files", unpacked).column(0)
+    try:
+        rows = written_bytes(table)
+        unpacked.afford_rows(int((rows if chosen is None else rows[chosen.to_numpy()]).sum()))
+    except (pa.ArrowException, IndexError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0][:80]
+        raise GobelinError(f"{folder}: can't be read ({reason}). {REMEDY}") from error
+    if chosen is not None:
         try:
             table = table.take(chosen)
         except (pa.ArrowInvalid, IndexError) as error:

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from gobelin.core.files import atomic_file, disk_errors, save_arrays, write_json
-from gobelin.data.images import image_values, opened
+from gobelin.data.image_headers import opened
+from gobelin.data.images import image_values
 from gobelin.data.provenance import is_marked, marks_of
 from gobelin.evidence.findings import finite
 from gobelin.report import heat, waterfall

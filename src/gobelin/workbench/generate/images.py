@@ -17,7 +17,7 @@ from gobelin.core.machine import Progress
 from gobelin.data.c2pa import Signer
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import opened
+from gobelin.data.image_headers import opened
 from gobelin.data.media import Medium
 from gobelin.generation import sampling
 from gobelin.generation.conditions import from_query
