@@ -142,7 +142,7 @@ def test_what_is_no_table_is_refused_with_the_cause(text: str, told: str, tmp_pa
 def archive(name: str) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
-        file.writestr(name, body())
+        file.writestr(zipfile.ZipInfo(name), body())
     return out.getvalue()
 
 
