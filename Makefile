@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	@echo "== gobelin demo: the whole main job on OpenMoji, about 10 minutes on 2 cores, in $(RUN)"
+	@echo "== gobelin demo: the whole main job on OpenMoji, 10 to 20 minutes on 2 cores, in $(RUN)"
 	$(BIN)/gobelin demo --run $(RUN)
 
 test: $(STAMP)
