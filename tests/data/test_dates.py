@@ -12,7 +12,7 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
-from gobelin.data.dates import DATE_ORDERS, days, is_date, undecided
+from gobelin.data.dates import DATE_ORDERS, days, is_date, span, undecided
 from gobelin.data.fields import Field, Target
 from gobelin.data.files import BadCell
 from gobelin.data.splits import Split, assign
@@ -156,3 +156,9 @@ def test_dates_are_recognised_and_are_no_target() -> None:
         infer(data, "day", Choices())
     assert "\n" not in str(caught.value)
     assert infer(data, "day", Choices(schema={"day": "category"})).kind("day") == "category"
+
+
+def test_a_stretch_of_time_ends_within_the_calendar() -> None:
+    """The day after its last one has to be a date too."""
+    assert span("9999-12") is None and span("9999Q4") is None
+    assert span("9999-11") == (days("9999-11-01"), days("9999-11-30"))

@@ -119,23 +119,23 @@ def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell 
 
 def span(text: str) -> tuple[float, float] | None:
     """First and last day, since 1970-01-01, of a year (1979), a quarter, a month or a week of seven
-    days; None for another text, as one day."""
+    days; None for another text, as one day, and where the last day is beyond the calendar."""
     text = text.strip()
     try:
         if YEAR_ALONE.fullmatch(text):
             year = int(text)
             return _days(datetime.datetime(year, 1, 1)), _days(datetime.datetime(year, 12, 31))
         first = _period(text)
+        if first is None:
+            return None
+        if match := WEEK.fullmatch(text):
+            return None if match["day"] else (first, first + 6)
+        months = 3 if QUARTER.fullmatch(text) else 1
+        start = datetime.date(1970, 1, 1) + datetime.timedelta(first)
+        years, month = divmod(start.month - 1 + months, 12)
+        after = datetime.datetime(start.year + years, month + 1, 1)
     except (ValueError, OverflowError):
         return None
-    if first is None:
-        return None
-    if match := WEEK.fullmatch(text):
-        return None if match["day"] else (first, first + 6)
-    months = 3 if QUARTER.fullmatch(text) else 1
-    start = datetime.date(1970, 1, 1) + datetime.timedelta(first)
-    years, month = divmod(start.month - 1 + months, 12)
-    after = datetime.datetime(start.year + years, month + 1, 1)
     return first, _days(after) - 1
 
 

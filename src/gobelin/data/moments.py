@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from gobelin.data.dates import MONTH, PERIOD, WEEK, WHOLE, ZONES, days, undecided
+from gobelin.data.dates import PERIOD, WHOLE, ZONES, days, span, undecided
 
 INSTANT = 2e-8  # days, two milliseconds: a day ends so long before the next one begins
 REMEMBERED = 65_536  # texts whose moment is kept
@@ -88,7 +88,8 @@ def _of_value(value: Any, order: str) -> Moment | None:  # noqa: ANN401
     if WHOLE.fullmatch(text):  # 20261224, or the time since 1970, which is in UTC
         return Moment(start, _day_end(start)) if len(text) == 8 else Moment(start, start, 0.0)
     if PERIOD.fullmatch(text):
-        return Moment(start, _period_end(text, start))
+        lasts = span(text)  # None of a single day of a week
+        return Moment(start, _day_end(lasts[1] if lasts else start))
     if ":" not in text:
         return Moment(start, _day_end(start))
     for zone in (ZONE_LAST, ZONE_INSIDE):
@@ -100,14 +101,3 @@ def _of_value(value: Any, order: str) -> Moment | None:  # noqa: ANN401
 
 def _day_end(start: float) -> float:
     return start // 1 + 1 - INSTANT
-
-
-def _period_end(text: str, start: float) -> float:
-    """When the week, month or quarter of a text is over."""
-    if match := WEEK.fullmatch(text):
-        return _day_end(start if match["day"] else start + 6)
-    count = 1 if MONTH.fullmatch(text) else 3
-    first = datetime.date(1970, 1, 1) + datetime.timedelta(days=int(start))
-    month = first.month - 1 + count
-    after = datetime.date(first.year + month // 12, month % 12 + 1, 1)
-    return float((after - datetime.date(1970, 1, 1)).days) - INSTANT
