@@ -71,9 +71,10 @@ def _runs_through_time(rows: Rows) -> str:
     for column in rows.schema.columns:
         if column.kind != "date" or column.role != "cell":
             continue
-        values = rows.dataset.values(column.name)
-        order, _ = undecided([v for v in values if v is not None])
-        read = [days(v, order) for v in values if v is not None]
+        values = [v for v in rows.dataset.values(column.name) if v is not None]
+        read = [days(v) for v in values]
+        if None in read and (order := undecided(values)[0]):
+            read = [days(v, order) for v in values]
         times = np.array([t for t in read if t is not None])
         steps = np.sign(np.diff(times))
         onward = max(float((steps >= 0).sum()), float((steps <= 0).sum()))
