@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from gobelin.prediction.attribution import occlusion
 
@@ -18,23 +19,81 @@ def test_a_mask_is_smooth_and_has_its_opposite() -> None:
     assert not np.array_equal(masks, occlusion.masks(20, 4, (24, 16), seed=1))
 
 
-def test_slopes_are_those_of_a_regression_on_each_pixel() -> None:
-    rng = np.random.default_rng(0)
-    shown, answers = rng.random((40, 6)), rng.normal(size=40)
-    slope, error = occlusion.slopes(shown, answers)
-    from scipy.stats import linregress
-
-    for k in range(6):
-        line = linregress(shown[:, k], answers)
-        assert slope[k] == pytest.approx(line.slope)
-        assert error[k] == pytest.approx(line.stderr)
+def slopes(shown: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Of the answers over each place's mask, one place at a time."""
+    x, y = shown - shown.mean(0), answers - answers.mean()
+    return np.asarray(np.einsum("khw,k->hw", x, y) / np.einsum("khw,khw->hw", x, x))
 
 
-def test_a_pixel_that_never_changes_has_no_value() -> None:
-    shown = np.random.default_rng(0).random((10, 2))
-    shown[:, 1] = 1.0
-    slope, error = occlusion.slopes(shown, shown[:, 0])
-    assert slope == pytest.approx([1, 0]) and np.isfinite(error).all()
+def planted(shown: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the places, a few of which count, and the answers, with noise."""
+    rng = np.random.default_rng(seed)
+    weight = np.zeros(shown.shape[1:])
+    weight[3:7, 9:14], weight[12:15, 2:6] = rng.uniform(0.5, 1, (4, 5)), -0.4
+    answers = np.einsum("khw,hw->k", shown, weight)
+    return weight, answers + answers.std() * rng.normal(size=len(answers))
+
+
+@pytest.fixture(scope="module")
+def many() -> np.ndarray:
+    return occlusion.masks(20_000, 4, (16, 18), seed=0)
+
+
+def test_effects_are_the_slopes_of_very_many_masks(many: np.ndarray) -> None:
+    weight, _ = planted(many, 0)
+    truth = slopes(many, np.einsum("khw,hw->k", many, weight))
+    some = occlusion.masks(800, 4, (16, 18), seed=1)
+    found, error = occlusion.effects(some, np.einsum("khw,hw->k", some, weight), 4)
+    assert np.abs(found - truth).max() < 0.05 * np.abs(truth).max()
+    assert error.max() < 0.02 * np.abs(truth).max()
+
+
+def test_the_regression_is_that_of_scikit_learn(many: np.ndarray) -> None:
+    """Its penalty is chosen by rows left out one by one; its slopes are over drawn masks."""
+    from sklearn.linear_model import RidgeCV
+
+    shown = occlusion.masks(60, 4, (16, 18), seed=2)
+    _, answers = planted(shown, 3)
+    x, y = shown[:30].reshape(30, -1) - 0.5, (answers[:30] - answers[30:]) / 2
+    size = np.linalg.eigvalsh(x @ x.T).mean()
+    ridge = RidgeCV(occlusion.PENALTIES * size, fit_intercept=False).fit(x, y)
+    truth = slopes(many, many.reshape(len(many), -1) @ ridge.coef_)
+    found, _ = occlusion.effects(shown, answers, 4)
+    assert np.abs(found - truth).max() < 0.05 * np.abs(truth).max()
+
+
+def test_errors_are_as_large_as_the_distance_to_the_truth(many: np.ndarray) -> None:
+    weight, _ = planted(many, 0)
+    truth = slopes(many, np.einsum("khw,hw->k", many, weight))
+    distances, errors = [], []
+    for seed in range(40):
+        shown = occlusion.masks(120, 4, (16, 18), seed=100 + seed)
+        rng = np.random.default_rng(seed)
+        answers = np.einsum("khw,hw->k", shown, weight)
+        found, error = occlusion.effects(shown, answers + rng.normal(size=len(answers)), 4)
+        distances.append(((found - truth) ** 2).mean())
+        errors.append((error**2).mean())
+    assert 0.5 < np.sqrt(np.mean(errors) / np.mean(distances)) < 2
+
+
+def test_the_order_of_places_is_better_than_that_of_single_slopes(many: np.ndarray) -> None:
+    rng = np.random.default_rng(7)
+    ours, theirs = [], []
+    for seed in range(10):
+        weight = rng.normal(size=(8, 9)).repeat(2, 0).repeat(2, 1)
+        truth = slopes(many, np.einsum("khw,hw->k", many, weight))
+        shown = occlusion.masks(100, 4, (16, 18), seed=200 + seed)
+        answers = np.einsum("khw,hw->k", shown, weight)
+        answers = answers + 0.7 * answers.std() * rng.normal(size=100)
+        found, _ = occlusion.effects(shown, answers, 4)
+        ours.append(spearmanr(found.ravel(), truth.ravel()).statistic)
+        theirs.append(spearmanr(slopes(shown, answers).ravel(), truth.ravel()).statistic)
+    assert np.mean(ours) > np.mean(theirs) + 0.02 > 0.5
+
+
+def test_an_answer_that_never_changes_gives_every_place_0() -> None:
+    found, error = occlusion.effects(occlusion.masks(8, 4, (8, 8), seed=0), np.ones(8), 4)
+    assert not found.any() and not error.any()
 
 
 def test_the_pixels_of_a_sum_are_ranked_as_captum_ranks_their_patches() -> None:
@@ -42,9 +101,8 @@ def test_the_pixels_of_a_sum_are_ranked_as_captum_ranks_their_patches() -> None:
     captum, torch = pytest.importorskip("captum.attr"), pytest.importorskip("torch")
     weight = np.zeros((16, 16))
     weight[4:8, 8:12] = np.random.default_rng(1).uniform(1, 2, (4, 4))
-    masks = occlusion.masks(600, 8, (16, 16), seed=0).reshape(600, -1)
-    slope, _ = occlusion.slopes(masks, masks @ weight.ravel())
-    ours = slope.reshape(16, 16)
+    masks = occlusion.masks(600, 8, (16, 16), seed=0)
+    ours, _ = occlusion.effects(masks, masks.reshape(600, -1) @ weight.ravel(), 8)
     theirs = (
         captum.Occlusion(lambda x: (x * torch.tensor(weight)).sum((1, 2)))
         .attribute(torch.ones(1, 16, 16, dtype=torch.float64), (4, 4), (4, 4))[0]

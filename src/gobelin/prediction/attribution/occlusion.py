@@ -2,8 +2,11 @@
 
 RISE (Petsiuk, Das & Saenko 2018): coarse random masks, enlarged smoothly and moved at random. Its
 equation 6 weighs masks by the answer. Here a place's value is the slope of the answer over the
-mask at that place, cov(answer, mask) / var(mask), which takes out the answer's mean, so fewer masks
-do. Each mask is asked together with its opposite, which takes out what is even in the masks.
+mask at that place, cov(answer, mask) / var(mask). Each mask is asked together with its opposite,
+which takes out what is even in the masks. Slopes that are read off few masks hold what other
+places did in these masks. So a ridge regression on all places at once is fitted first, as LIME does
+(Ribeiro, Singh & Guestrin 2016, section 3.4), and the slopes are those that its answers have over
+all possible masks, in closed form. 160 masks then give the order of places as well as 400 without.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import numpy as np
 from gobelin.core.machine import numpy_generator
 
 SHOWN = 0.5  # chance that a cell of a mask is shown
+SHIFTS = 16  # places of a mask over which its covariance is averaged
+PENALTIES = np.geomspace(1e-3, 30, 26)  # that are tried, over the mean size of a direction
 
 
 def smooth_map(cells: np.ndarray, shift: tuple[float, float], size: tuple[int, int]) -> np.ndarray:
@@ -50,13 +55,51 @@ def masks(count: int, grid: int, size: tuple[int, int], seed: int) -> np.ndarray
     return np.concatenate([first, 1 - first])
 
 
-def slopes(shown: np.ndarray, answers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float64 [P], [P]: the slope of answers over each place's mask, and its standard error.
+def effects(shown: np.ndarray, answers: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [H, W], [H, W]: how much the answer rises from hidden to shown at each place, and
+    the standard error of it.
 
-    shown: [k, P]. answers: [k]. A place that is never hidden, or always, has slope 0."""
-    x = shown - shown.mean(0)
-    y = answers - answers.mean()
-    spread = np.einsum("kp,kp->p", x, x, dtype=np.float64)
-    slope = (y @ x) / np.maximum(spread, 1e-12)
-    rest = y @ y - slope**2 * spread  # the sum of squares that a place leaves
-    return slope, np.sqrt(np.maximum(rest, 0) / max(len(y) - 2, 1) / np.maximum(spread, 1e-12))
+    shown: [k, H, W] of `masks`, with the opposites. answers: [k]. grid: as of `masks`."""
+    half, size = len(shown) // 2, (shown.shape[1], shown.shape[2])
+    # of a mask and its opposite: half of their difference, which is 0 on average
+    x = (shown[:half].astype(np.float64) - shown[half:]).reshape(half, -1) / 2
+    y = (answers[:half] - answers[half:]) / 2
+    sizes, axes = np.linalg.eigh(x @ x.T)
+    sizes, along = np.maximum(sizes, 0), axes.T @ y
+    penalty, miss = _penalty(sizes, axes, y)
+    rows, columns = (_together(n, grid) for n in size)
+    spread = SHOWN * (1 - SHOWN) * np.outer(np.diag(rows), np.diag(columns))
+
+    def slope(weights: np.ndarray) -> np.ndarray:
+        """[..., H, W]: the slope over each place's mask of an answer that is a sum of weights
+        [..., H W] over all places, expected over all masks."""
+        image = weights.reshape(*weights.shape[:-1], *size)
+        return np.asarray(SHOWN * (1 - SHOWN) * (rows @ image @ columns) / spread)
+
+    values = slope((axes @ (along / (sizes + penalty))) @ x)
+    # the posterior variance of the same regression, whose weights have a normal prior
+    unknown = np.outer((rows**2).sum(1), (columns**2).sum(1)) * (SHOWN * (1 - SHOWN) / spread) ** 2
+    known = slope((axes / np.sqrt(sizes + penalty)).T @ x)
+    variance = miss / penalty * np.maximum(unknown - (known**2).sum(0), 0)
+    return values, np.sqrt(variance)
+
+
+def _penalty(sizes: np.ndarray, axes: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The penalty of the ridge regression with the smallest mean squared error of rows left out,
+    and this error. The errors of rows left out are in closed form (Allen 1974)."""
+    found = []
+    for penalty in PENALTIES * max(float(sizes.mean()), 1e-12):
+        kept = sizes / (sizes + penalty)
+        missed = (y - axes @ (kept * (axes.T @ y))) / (1 - (axes**2) @ kept)
+        found.append((float((missed**2).mean()), float(penalty)))
+    miss, penalty = min(found)
+    return penalty, miss
+
+
+def _together(size: int, grid: int) -> np.ndarray:
+    """float64 [n, n]: how the masks of two places along one side go together, averaged over how
+    far a mask is moved: their covariance is that along the height times that along the width times
+    the variance of a cell."""
+    moved = (np.arange(SHIFTS) + 0.5) / SHIFTS
+    between = [_between(size, grid + 1, float(shift)) for shift in moved]
+    return np.asarray(sum(w @ w.T for w in between) / SHIFTS)

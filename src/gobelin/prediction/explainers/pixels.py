@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from gobelin.core.config import setting, settings_class
-from gobelin.prediction.attribution.occlusion import masks, slopes
+from gobelin.prediction.attribution.occlusion import effects, masks
 from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.attribution.pixels import PixelParts
 from gobelin.prediction.explainers import Question
@@ -29,7 +29,7 @@ from gobelin.prediction.explainers import Question
 class Pixels:
     """Occlusion of an image by random masks."""
 
-    masks: int = setting(default=400, ge=4, le=100_000, description="Masks of each image.")
+    masks: int = setting(default=160, ge=4, le=100_000, description="Masks of each image.")
     grid: int = setting(default=8, ge=2, le=64, description="Cells of a mask along each side.")
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
@@ -47,15 +47,16 @@ class Pixels:
     def explain(self, parts: Parts, seed: int) -> Attribution:
         assert isinstance(parts, PixelParts)
         count = 2 * (self.masks // 2)
-        shown = masks(count, self.grid, parts.size, seed).reshape(count, -1)
-        ends = parts.answers(np.array([[0.0], [1.0]]) * np.ones(shown.shape[1]))[:, 0]
-        values, error = slopes(shown, parts.answers(shown)[:, 0])
+        shown = masks(count, self.grid, parts.size, seed)
+        flat = shown.reshape(count, -1)
+        ends = parts.answers(np.array([[0.0], [1.0]]) * np.ones(flat.shape[1]))[:, 0]
+        values, error = effects(shown, parts.answers(flat)[:, 0], self.grid)
         return Attribution(
             (),
-            values,
+            values.ravel(),
             float(ends[0]),
             float(ends[1]),
             f"occlusion by {count} masks (RISE)",
-            error,
+            error.ravel(),
             shape=parts.size,
         )
