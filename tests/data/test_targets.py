@@ -67,6 +67,17 @@ def test_levels_are_numbers_in_their_order_or_words_in_the_one_that_was_said() -
     ).values.tolist() == [0, -1]
 
 
+def test_what_a_row_has_in_words() -> None:
+    labels = target(["b|a", " c ; ", "|", None, "a"], "labels")
+    assert [labels.text(k) for k in range(5)] == ["a | b", "c", "none of the labels", "", "a"]
+    levels = target([10, 2, None], "ordinal")
+    assert [levels.text(k) for k in range(3)] == ["10", "2", ""]
+    numbers = target([0.25, 1234567.5, None, -3.0], "number")
+    assert [numbers.text(k) for k in range(4)] == ["0.25", "1.23457e+06", "", "-3"]
+    classes = target(["red", None, "blue"])
+    assert [classes.text(k) for k in range(3)] == ["red", "", "blue"]
+
+
 def test_a_column_of_whole_floats_is_one_of_classes() -> None:
     """A table that lost a cell writes 1 and 2 as 1.0 and 2.0: the classes stay '1' and '2'."""
     one = target([1.0, 2.0, None] * 15)

@@ -171,6 +171,17 @@ class Target:
             return (values == 1).sum(0)
         return np.bincount(values[values >= 0], minlength=len(self.classes))
 
+    def text(self, row: int) -> str:
+        """What a row has, in words: its class; its labels, with a bar between them; its number.
+        '' where nothing is known."""
+        value = self.values[row]
+        if not self.rows([row]).present[0]:
+            return ""
+        if self.kind == "labels":
+            named = [name for name, on in zip(self.classes, value, strict=True) if on]
+            return " | ".join(named) or "none of the labels"
+        return self.classes[int(value)] if self.exclusive else f"{value:.6g}"
+
     def without(self, rows: np.ndarray) -> Target:
         """The same target, unknown in these rows. rows: bool [N]."""
         hidden = rows[:, None] if self.kind == "labels" else rows

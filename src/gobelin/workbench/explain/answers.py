@@ -28,6 +28,7 @@ from gobelin.workbench.run.delivered import RunDelivered
 FIELDS = "modality"  # the explainer of the fields themselves
 OTHERS = 100  # training rows that take the place of what is hidden, one after the other
 LOG_ODDS = "log odds"
+NO_GRADIENT = "trees and heads of ordered classes have none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ class ExplainedAnswers:
         settings = self.predictor.features.data.settings
         if settings.predict.features == "shared":
             return "it reads vectors of the shared space"
-        return "" if self.predictor.model.has_gradient else "its heads have none (trees)"
+        return "" if self.predictor.model.has_gradient else NO_GRADIENT
 
     def without_gradients(self) -> list[str]:
         """A sentence for each field of images that is explained by occlusion alone, and why."""

@@ -30,16 +30,13 @@ class AskedRow:
     embeddings: Embeddings  # one row, features of the encoders
     cells: Mapping[str, Cell]  # {field: cell} of the fields that it has
     root: Path  # where relative paths in cells start
-    truth: str = ""  # the class that the data say; '' where nothing is known
+    truth: str = ""  # the class, labels or number of the data; '' where nothing is known
 
 
 def of_run(run: Run, places: Sequence[int] | np.ndarray) -> list[AskedRow]:
     """Rows of the run by their places among all rows."""
     rows, target = run.checked.rows, run.checked.rows.target
-    known = [
-        target.classes[int(target.values[p])] if target.exclusive and target.present[p] else ""
-        for p in places
-    ]
+    known = [target.text(int(p)) for p in places]
     dataset, embeddings = rows.dataset.rows(places), run.features.embeddings.rows(places)
     return _asked(run.features, dataset, embeddings, known)
 

@@ -53,7 +53,7 @@ def examples(
     told: Sequence[RowExplanation],
 ) -> tuple[RowExplanation | None, RowExplanation | None]:
     """The surest right and the surest wrong answer among rows that were looked into."""
-    known = [r for r in told if r.row.truth and r.inside]
+    known = [r for r in told if r.row.truth and r.predicted and r.inside]
     right = [r for r in known if r.row.truth == r.predicted]
     wrong = [r for r in known if r.row.truth != r.predicted]
     best = [max(some, key=lambda r: r.probability or 0.0, default=None) for some in (right, wrong)]
