@@ -2,7 +2,8 @@
 was planted.
 
 python benchmarks/explain.py --run DIR [--rows 6]: each explainer on rows of a fitted run: processor
-seconds a row, and what `explain --summary` says of it. Appends a line for each.
+seconds a row, and what `explain --summary` says of it. Appends a line for each. Where DIR is not
+there, the run is made: 240 drawn shapes of 128 pixels.
 python benchmarks/explain.py --planted: rows in which a planted patch is found; appends a line.
 
 Processor seconds are those of all threads together, so that other programs hardly change them.
@@ -32,6 +33,7 @@ from gobelin.prediction.attribution.parts import answers_of
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.explainers import Question
 
+SIDE_OF_SHAPES = 128  # pixels
 SIDE, PATCH = 32, 8  # pixels of the images and of the patch
 TOP = 0.1  # share of the pixels in which the patch must lie
 FOUND = 0.5  # of the patch's pixels that lie there
@@ -79,6 +81,16 @@ def patches(encoder: str, train: int, rows: int) -> np.ndarray:
         best = values >= np.quantile(values, 1 - TOP)
         out.append(best[top : top + PATCH, left : left + PATCH].mean())
     return np.array(out)
+
+
+def drawn_run(folder: Path) -> None:
+    """A fitted run of 240 drawn shapes, with an image network and a predictor that gradients can
+    follow."""
+    from gobelin import Workbench
+    from gobelin.data.samples.shapes import Shapes
+
+    file = Shapes(rows=240, size=SIDE_OF_SHAPES).write(folder.with_name(f"{folder.name}-data"), 0)
+    Workbench(file, "shape", folder, {"fusion": {"name": "concat"}}).fit()
 
 
 def of_run(folder: Path, rows: int) -> list[dict[str, Any]]:
@@ -129,11 +141,13 @@ def main() -> None:
     import record
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, help="A fitted run folder.")
+    parser.add_argument("--run", type=Path, help="A fitted run folder, or a new one.")
     parser.add_argument("--rows", type=int, default=6, help="Rows that are timed.")
     parser.add_argument("--planted", action="store_true", help="The planted patch.")
     asked = parser.parse_args()
     if asked.run:
+        if not asked.run.exists():
+            drawn_run(asked.run)
         for line in of_run(asked.run, asked.rows):
             record.append("explain", line)
     if asked.planted:
