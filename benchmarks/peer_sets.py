@@ -86,6 +86,7 @@ def prepared(name: str, seed: int, keep: Path) -> Cell:
     folder = keep / "data" / name.replace(" ", "-")
     if sample in OWN:
         target, group = OWN[sample]
+        folder.mkdir(parents=True, exist_ok=True)
         rows, path = OWN_ROWS[sample](keep, folder), folder / "records.csv"
         settings = {"schema": {group: "group"}} if group else {}
     else:
