@@ -33,8 +33,8 @@ def test_a_query_in_python_takes_the_other_name(name: str, meant: str) -> None:
     field = Field(name, "audio", (name,), "audio")
     schema = SimpleNamespace(fields=(field,))
     data: Any = SimpleNamespace(schema=schema, settings=SimpleNamespace(choices=None))
-    assert query._usual(data, "sound") == meant
-    assert query._usual(data, "text") == "text"
+    assert query.usual_name(data, "sound") == meant
+    assert query.usual_name(data, "text") == "text"
     assert set(catalog.OTHER_FLAGS.values()) <= {
         catalog.declared("encoders", n, "flag") for n in catalog.names("encoders")
     }

@@ -32,9 +32,9 @@ from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.explain.asked import AskedRow, named_row, of_query, of_run
 from gobelin.workbench.hits import FILES, found, text_of
-from gobelin.workbench.query import parts_of_row, search_parts
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
+from gobelin.workbench.search_parts import parts_of_row, search_parts
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
 MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with

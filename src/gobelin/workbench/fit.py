@@ -161,7 +161,7 @@ def train_generators(run: Run) -> None:
 def _tell_likeness(run: Run) -> None:
     """Warn where images of one of the most frequent classes hardly differ, once. Nothing for other
     targets."""
-    from gobelin.workbench.generate import images, likeness  # they load Pillow
+    from gobelin.workbench.generate import likeness, request  # they load Pillow
 
     target, train = run.checked.rows.target, run.checked.rows.part("train")
     if not target.exclusive or not len(train):
@@ -169,13 +169,13 @@ def _tell_likeness(run: Run) -> None:
     model = run.predictor.model
     values = np.asarray(target.values[train])
     classes, counts = np.unique(values[values >= 0], return_counts=True)
-    trained, start = run.generator.sampler(0), images.Start()
+    trained, start = run.generator.sampler(0), request.Start()
     if not {"target", "text"} & trained.sampler.accepts or "source" in trained.sampler.accepts:
         return
     controls = Controls(run.settings.generator.guidance)
     for k in np.argsort(-counts, kind="stable")[:FIT_CLASSES]:
         label = str(model.classes[int(classes[k])])
-        condition = images.condition_of(run, trained, label, {}, start, 1)
+        condition = request.condition_of(run, trained, label, {}, start, 1)
         repeated = condition.rows([0] * FIT_SEEDS)
         made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
         if likeness.tell(run, condition, made, f"for {label!r}"):
