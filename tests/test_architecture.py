@@ -53,7 +53,7 @@ DOORS = {
     "cryptography": {"data.keys"},
     "dp_accounting": {"privacy.accountant"},
     "opacus": set(),
-    "subprocess": {"data.svg"},
+    "subprocess": {"data.svg_process"},
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
     "skops": {"prediction.saved_estimators"},
