@@ -27,7 +27,7 @@ from gobelin.evidence.intervals import (
     wilson,
 )
 from gobelin.evidence.variance import ErrorPart
-from gobelin.evidence.verdict import Trial, verdict, verdicts
+from gobelin.evidence.verdict import ArmComparisons, verdict, verdicts
 
 COUNTS = [(0, 1), (1, 1), (0, 8), (3, 8), (8, 8), (17, 40), (199, 200), (12, 5000)]
 
@@ -493,10 +493,10 @@ def test_a_single_arms_word_is_that_of_its_bounds(value: float) -> None:
 
 
 def test_holm_over_arms_takes_back_what_one_arm_alone_would_have() -> None:
-    close = Trial("a", known(2.1 * 0.004))
+    close = ArmComparisons("a", known(2.1 * 0.004))
     assert verdicts([close])[0].word == "helped"
-    assert verdicts([close, Trial("b", known(0.0))])[0].word == "no evidence"
-    both = verdicts([close, Trial("b", known(0.05))])
+    assert verdicts([close, ArmComparisons("b", known(0.0))])[0].word == "no evidence"
+    both = verdicts([close, ArmComparisons("b", known(0.05))])
     assert [one.word for one in both] == ["helped", "helped"]
     assert "Of 2 such training sets" in both[0].sentence
 
@@ -508,7 +508,7 @@ def test_four_of_five_studies_find_the_effect_they_could_have_seen(arms: int) ->
     r, error = rng(arms), 0.004
     truth = known(0.0, error).detectable(arms=arms)
     assert truth == pytest.approx(
-        verdicts([Trial(str(k), known(0.0, error)) for k in range(arms)])[0].detectable
+        verdicts([ArmComparisons(str(k), known(0.0, error)) for k in range(arms)])[0].detectable
     )
     p = stats.norm.cdf(-r.normal([truth, *[0.0] * (arms - 1)], error, (20_000, arms)) / error)
     found = np.mean([holm(one)[0] <= 0.025 for one in p])

@@ -28,7 +28,7 @@ from gobelin.data.files import BadCell
 from gobelin.data.images import Opening, decoded, image_key, image_query, image_values
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
-from gobelin.networks.hub_model import Place, pooled_vector, tower_output, transformers
+from gobelin.networks.hub_model import ModelSource, pooled_vector, tower_output, transformers
 from gobelin.networks.pooling import means
 
 # Height and width of the images on which the two ways to prepare pixels are compared.
@@ -205,7 +205,7 @@ class _Processor:
         return pixels.float()
 
 
-def _preparation(place: Place) -> _Pixels | _Processor:
+def _preparation(place: ModelSource) -> _Pixels | _Processor:
     """The short way if it gives the same as the model's processor, else the processor. Raises a
     GobelinError for a processor that makes no fixed size."""
     library, folder = transformers(), str(place.folder)
