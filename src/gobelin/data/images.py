@@ -19,7 +19,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
 from gobelin.data.dicom import is_dicom
 from gobelin.data.dicom_pictures import picture
@@ -29,9 +28,9 @@ from gobelin.data.files import (
     BadCell,
     afford,
     cell_bytes,
-    content_key,
+    cell_key,
     file_bytes,
-    items,
+    file_values,
     share_of_files,
 )
 from gobelin.data.image_headers import (
@@ -339,23 +338,11 @@ def image_share(values: Sequence[Any], root: Path) -> float:
     return share_of_files(values, root, IMAGE_SUFFIXES, is_image)
 
 
-def image_values(cell: Cell) -> list[str | bytes]:
-    """The images of a cell: one a column, or several where a value is a list. Raises BadCell for
-    more than the budget allows.
-    """
-    return items(cell)
-
-
-def image_key(cell: Cell, root: Path) -> bytes:
-    """A hash of the contents of a cell's images, 16 bytes. Raises BadCell."""
-    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in image_values(cell)]))[:16]
-
-
 def decode_images(cell: Cell, root: Path, settings: Opening, size: int) -> tuple[np.ndarray, str]:
     """uint8 [k, size, size, 3] for the k images of a cell, and the first conversion ('' for none).
     Raises BadCell.
     """
-    values = image_values(cell)
+    values = file_values(cell)
     afford("cell_mb", 3 * size * size * len(values))
     pixels = np.empty((len(values), size, size, 3), np.uint8)
     conversions = []
@@ -373,7 +360,7 @@ class Squares:
     side: int
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, side, side, 3] for the k images of the cell, and the conversion. Raises

@@ -24,8 +24,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import excess
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, decoded, image_key, image_query, image_values
+from gobelin.data.files import BadCell, cell_key, file_values
+from gobelin.data.images import Opening, decoded, image_query
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.hub_model import ModelSource, pooled_vector, tower_output, transformers
@@ -90,13 +90,13 @@ class FittedImageModel(HubEncoder[ImageModel]):
         self.width = self.embed([pixels[None]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """[k, 3, H, W] of the k images of the cell: uint8, or float32 from the model's
         processor."""
         prepared, notes = [], []
-        for value in image_values(cell):  # one at a time, so that one is in memory
+        for value in file_values(cell):  # one at a time, so that one is in memory
             with decoded(value, root, self.settings.opening) as (image, note):
                 _refuse_thin(image.size, self.side)
                 prepared.append(self.prepare(np.asarray(image.convert("RGB"))))
