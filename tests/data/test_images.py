@@ -18,15 +18,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data import image_headers, images
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell, cell_key, file_values
-from gobelin.data.images import (
-    Opening,
-    decode_images,
-    image_query,
-    image_share,
-    open_image,
-    png_bytes,
-    squared,
-)
+from gobelin.data.images import Opening, decode_images, image_query, open_image, png_bytes, squared
 from gobelin.data.provenance import read_lineage
 from gobelin.report import pictures
 
@@ -273,13 +265,6 @@ def test_cells_of_several_images(tmp_path: Path) -> None:
         cell_key(cell, tmp_path) == cell_key(same, tmp_path) and len(cell_key(cell, tmp_path)) == 16
     )
     assert cell_key({"one": "a.png"}, tmp_path) != cell_key(cell, tmp_path)
-
-
-def test_share_of_image_values() -> None:
-    assert image_share(
-        ["a.PNG", "b.txt", b"\x89PNG..", b"words", 3, ["c.jpg", "d.gif"]], Path()
-    ) == pytest.approx(4 / 7)
-    assert image_share([], Path()) == 0
 
 
 def test_metadata_text_is_no_transparency() -> None:

@@ -145,7 +145,8 @@ def test_equal_volumes_are_equal_files_and_gzip_unpacks_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x1f\x8b", b"\x1f\x8b" + bytes(40), gzip.compress(b"x" * 400, mtime=0), bytes(400)]
+    "data",
+    [b"", b"\x1f\x8b", b"\x1f\x8b" + bytes(40), gzip.compress(b"x" * 400, mtime=0), bytes(400)],
 )
 def test_other_and_damaged_files_have_no_mark(data: bytes) -> None:
     assert not is_marked(data) and nifti_lineage(data) is None

@@ -19,7 +19,8 @@ from PIL import Image
 from gobelin.core.errors import MissingExtra
 from gobelin.data.budget import Reading, _process
 from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, is_image, open_image
+from gobelin.data.image_formats import is_image
+from gobelin.data.images import Opening, open_image
 from gobelin.data.svg import MOST_SHAPES, is_svg
 from gobelin.data.svg_process import SIDE
 
