@@ -122,7 +122,7 @@ class Autoregressive:
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation a pixel value: slow beyond 32 pixels"
     )
-    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 400  # see `generation.counts`
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -134,7 +134,7 @@ class Flow:
     media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
-    least_steps: ClassVar[int] = 100  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 100  # see `generation.counts`
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

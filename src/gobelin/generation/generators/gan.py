@@ -142,7 +142,7 @@ class Gan:
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, one evaluation an image"
-    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 400  # see `generation.counts`
 
     def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
         """The count of training steps by default, from the data alone."""

@@ -141,7 +141,7 @@ class Vaegan:
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation an image and 8 of a small prior"
     )
-    least_steps: ClassVar[int] = 200  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 200  # see `generation.counts`
 
     def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default, from the data alone."""
