@@ -71,7 +71,7 @@ def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     if column is not None:
         encoder = build_encoder(column.encoder, choices)
         return column, encoder, f"{key}={text}" if encoder.joined else text
-    flags = {f.name: catalog.declared("encoders", f.encoder, "flag") for f in fields}
+    flags = {f.name: flag_of(f) for f in fields}
     named = [f for f in fields if f.name == key] or [f for f in fields if flags[f.name] == key]
     if not named:
         known = {*flags.values(), *(c for f in fields for c in f.columns)}
@@ -82,6 +82,11 @@ def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
         first = text.split("=")[0].strip()
         named = [f for f in named if first in f.columns] or named
     return named[0], build_encoder(named[0].encoder, choices), text
+
+
+def flag_of(field: Field) -> str:
+    """The flag of a query for this field, such as `text`; '' for none."""
+    return str(catalog.declared("encoders", field.encoder, "flag"))
 
 
 def with_first_days(data: RunData, cell: Cell) -> Cell:

@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.dates import days, span
-from gobelin.data.fields import Cell, Field
+from gobelin.data.fields import Cell
 from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
 from gobelin.embedding.features import Embeddings
 from gobelin.embedding.row_filter import column_name
 from gobelin.embedding.row_search import Fact, Part
-from gobelin.workbench.query import meant, refuse_empty, usual_name, with_first_days
+from gobelin.workbench.query import flag_of, meant, refuse_empty, usual_name, with_first_days
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 
@@ -87,21 +86,17 @@ def _cells_of(data: RunData, key: str, text: str, weight: float) -> list[_Cells]
     key = usual_name(data, key)
     alone = key in field.columns or key == field.name
     if not encoder.joined:
-        like = [field] if alone else [f for f in data.schema.fields if _flag(f) == key]
+        like = [field] if alone else [f for f in data.schema.fields if flag_of(f) == key]
         return [_Cells({f.name: encoder.parse(value, f) for f in like}, weight, False)]
     texts: dict[str, list[str]] = {}  # of each field of facts
     for fact in value.split(","):
         name = fact.partition("=")[0].strip()
-        fits = (f for f in data.schema.fields if name in f.columns and _flag(f) == _flag(field))
+        fits = (f for f in data.schema.fields if name in f.columns and flag_of(f) == flag_of(field))
         texts.setdefault(next(fits, field).name, []).append(fact)
     return [
         _Cells({name: encoder.parse(",".join(facts), data.schema.field(name))}, weight, True)
         for name, facts in texts.items()
     ]
-
-
-def _flag(field: Field) -> str:
-    return str(catalog.declared("encoders", field.encoder, "flag"))
 
 
 def _part(space: RunSpace, part: _Cells, embedded: Sequence[Embeddings]) -> Part:
