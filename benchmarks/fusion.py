@@ -47,7 +47,7 @@ from gobelin.prediction.cross_fit import Training, balanced, cross_fit, folds_of
 from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.fusion_choice import FUSION_SCORE
 from gobelin.prediction.heads.job import Job
-from gobelin.quality import data
+from gobelin.quality.giveaways import giveaways
 from gobelin.workbench.run.chain import Run
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -171,7 +171,7 @@ def prepared(run: Run, train: np.ndarray) -> Training:
         encoders[one.name] = component.fit(cells, one, kinds, runtime)
     embedder = Embedder(fields, encoders, run.folder.folder / "cache", runtime.threads)
     x = embedder.embed(rows.dataset)
-    _, given = data.giveaways(
+    _, given = giveaways(
         rows.dataset, rows.schema, rows.target, x.present, x.fields, train, run.settings.check
     )
     x = x.keep([f for f in x.fields if f not in given])

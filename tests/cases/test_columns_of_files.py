@@ -21,7 +21,7 @@ from processor import RUNTIME
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
-from gobelin.data.files import BadCell, cell_bytes, items
+from gobelin.data.files import BadCell, cell_bytes, file_values
 from gobelin.data.frames import from_frame
 from gobelin.data.images import Opening, open_image
 from gobelin.data.read import read
@@ -48,7 +48,7 @@ def kind(dataset: Dataset) -> str:
 
 def held(dataset: Dataset) -> list[bytes]:
     """The bytes of every file of the column `image`."""
-    cells = [items({"image": v}) for v in dataset.values("image") if v is not None]
+    cells = [file_values({"image": v}) for v in dataset.values("image") if v is not None]
     return [cell_bytes(v, dataset.root) for cell in cells for v in cell]
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gobelin.augmentation.rivals import Arm, Pool, Rival, RivalInput
+from gobelin.augmentation.rivals import Arm, Rival, RivalInput, UnlabelledPool
 from gobelin.core import catalog
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
 from gobelin.data.images import Opening, open_image, squared
@@ -22,7 +22,7 @@ SIZE = 8
 @pytest.fixture(scope="module")
 def material(shapes: Dataset) -> RivalInput:
     train = shapes.rows([7, 3, 11, 20, 5, 9]).set_aside([("00011", "image")])
-    pool = Pool(
+    pool = UnlabelledPool(
         shapes.rows([30, 31, 32, 33]),
         "shape",
         ["cross", "circle", "cross", "cross"],

@@ -20,12 +20,12 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.dicom import is_dicom, modality_pixels, read, stored
 from gobelin.data.dicom_pictures import picture, voi
 from gobelin.data.fields import Field
-from gobelin.data.files import BadCell
+from gobelin.data.files import BadCell, cell_key
 from gobelin.data.images import Opening, open_image
 from gobelin.data.read import read as read_table
 from gobelin.data.training_range import with_range
 from gobelin.data.volume import ARBITRARY, HOUNSFIELD, VolumeOpening
-from gobelin.data.volume_files import open_volume, volume_key, volume_query
+from gobelin.data.volume_files import open_volume, volume_query
 from gobelin.embedding.schema import Choices, infer
 
 SAMPLES = Path(pydicom.__file__).parent / "data"
@@ -189,9 +189,9 @@ def test_a_folder_can_be_a_query(tmp_path: Path) -> None:
 def test_a_volume_in_a_folder_has_a_key_of_all_its_slices(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 999, (4, 6, 8)).astype(np.int16)
     files = slices(tmp_path / "s", values)
-    before = volume_key({"v": "s"}, tmp_path)
+    before = cell_key({"v": "s"}, tmp_path)
     files[2].write_bytes(files[2].read_bytes()[:-1] + b"\0")
-    assert volume_key({"v": "s"}, tmp_path) != before
+    assert cell_key({"v": "s"}, tmp_path) != before
 
 
 def test_sagittal_slices_lie_along_the_body(tmp_path: Path) -> None:

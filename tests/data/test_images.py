@@ -17,18 +17,8 @@ from PIL import EpsImagePlugin, Image, PngImagePlugin
 from gobelin.core.errors import GobelinError
 from gobelin.data import image_headers, images
 from gobelin.data.fields import Field
-from gobelin.data.files import BadCell
-from gobelin.data.images import (
-    Opening,
-    decode_images,
-    image_key,
-    image_query,
-    image_share,
-    image_values,
-    open_image,
-    png_bytes,
-    squared,
-)
+from gobelin.data.files import BadCell, cell_key, file_values
+from gobelin.data.images import Opening, decode_images, image_query, open_image, png_bytes, squared
 from gobelin.data.provenance import read_lineage
 from gobelin.report import pictures
 
@@ -267,22 +257,14 @@ def test_a_long_thin_image_is_no_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cells_of_several_images(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png_bytes(COLOURS))
     cell = {"one": "a.png", "two": [png_bytes(255 - COLOURS), "a.png"]}
-    assert len(image_values(cell)) == 3
+    assert len(file_values(cell)) == 3
     pixels, _ = decode_images(cell, tmp_path, Opening(), 8)
     assert pixels.shape == (3, 8, 8, 3) and np.array_equal(pixels[0], pixels[2])
     same = {"one": png_bytes(COLOURS), "two": [png_bytes(255 - COLOURS), png_bytes(COLOURS)]}
     assert (
-        image_key(cell, tmp_path) == image_key(same, tmp_path)
-        and len(image_key(cell, tmp_path)) == 16
+        cell_key(cell, tmp_path) == cell_key(same, tmp_path) and len(cell_key(cell, tmp_path)) == 16
     )
-    assert image_key({"one": "a.png"}, tmp_path) != image_key(cell, tmp_path)
-
-
-def test_share_of_image_values() -> None:
-    assert image_share(
-        ["a.PNG", "b.txt", b"\x89PNG..", b"words", 3, ["c.jpg", "d.gif"]], Path()
-    ) == pytest.approx(4 / 7)
-    assert image_share([], Path()) == 0
+    assert cell_key({"one": "a.png"}, tmp_path) != cell_key(cell, tmp_path)
 
 
 def test_metadata_text_is_no_transparency() -> None:

@@ -16,14 +16,13 @@ from solids import box, scattered, sphere, torus
 from gobelin.core.errors import GobelinError
 from gobelin.data.fields import Field
 from gobelin.data.file_columns import as_files
-from gobelin.data.files import BadCell
+from gobelin.data.files import BadCell, cell_key
 from gobelin.data.images import png_bytes
 from gobelin.data.mesh_headers import _packed, form_of, is_mesh
 from gobelin.data.meshes import (
     NOT_CLOSED,
     Mesh,
     decode_mesh,
-    mesh_key,
     mesh_query,
     mesh_share,
     open_mesh,
@@ -320,7 +319,7 @@ def test_queries_and_keys(tmp_path: Path) -> None:
     (tmp_path / "a.stl").write_bytes(written(box(), "stl"))
     cell = mesh_query(str(tmp_path / "a.stl"), field)
     assert open_mesh(cell["m"], tmp_path)[0].closed
-    assert mesh_key(cell, tmp_path) == mesh_key({"m": "a.stl"}, tmp_path)
+    assert cell_key(cell, tmp_path) == cell_key({"m": "a.stl"}, tmp_path)
     (tmp_path / "b.obj").write_bytes(b"v 1 2 3\n")
     with pytest.raises(GobelinError, match="no faces"):
         mesh_query(str(tmp_path / "b.obj"), field)

@@ -12,8 +12,8 @@ import pytest
 
 from gobelin.core.errors import MissingExtra
 from gobelin.data import sounds
-from gobelin.data.files import BadCell
-from gobelin.data.sounds import RATE, open_sound, resampled, sound_key, sound_share
+from gobelin.data.files import BadCell, cell_key
+from gobelin.data.sounds import RATE, open_sound, resampled, sound_share
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -75,7 +75,7 @@ def test_long_sounds_are_cut_in_bounded_memory(tmp_path: Path) -> None:
             file.write(np.full((RATE, 4), 0.25, np.float32))
     tracemalloc.start()
     found, how = open_sound("long.wav", tmp_path, 2.0)
-    key = sound_key({"a": "long.wav"}, tmp_path)
+    key = cell_key({"a": "long.wav"}, tmp_path)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(found) == 2 * RATE and how == "cut to 2 s" and len(key) == 16 and most < 20e6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,10 @@ from PIL import Image
 from gobelin.core.errors import MissingExtra
 from gobelin.data.budget import Reading, _process
 from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, is_image, open_image
-from gobelin.data.svg import MOST_SHAPES, SIDE, is_svg
+from gobelin.data.image_formats import is_image
+from gobelin.data.images import Opening, open_image
+from gobelin.data.svg import MOST_SHAPES, is_svg
+from gobelin.data.svg_process import SIDE
 
 START = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 HALVES = (
@@ -190,6 +193,16 @@ def test_threads_get_their_own_drawings() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = [tuple(pixels[5, 5]) for pixels, _ in pool.map(opened, texts)]
     assert found == colours
+
+
+def test_the_process_that_reads_the_data_does_not_load_the_library() -> None:
+    pytest.importorskip("resvg_py")
+    code = (
+        "import sys; from gobelin.data.svg import as_png\n"
+        f"assert as_png({HALVES.encode()!r})[0].startswith(b'\\x89PNG')\n"
+        "assert 'resvg_py' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gobelin.data.files import HEAD, BadCell
+from gobelin.data.files import HEAD, BadCell, cell_key
 from gobelin.data.series import series_share
 from gobelin.data.volume import ARBITRARY, BYTE, VolumeOpening
-from gobelin.data.volume_files import is_volume, open_volume, volume_key, volume_share
+from gobelin.data.volume_files import is_volume, open_volume, volume_share
 
 CUBE = np.random.default_rng(0).integers(0, 256, (4, 5, 6)).astype(np.uint8)
 
@@ -91,6 +91,6 @@ def test_a_column_of_volumes_is_no_column_of_series(tmp_path: Path) -> None:
 
 def test_a_key_is_that_of_the_contents(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", CUBE)
-    same = volume_key({"v": "a.npy"}, tmp_path)
-    assert same == volume_key({"v": npy(CUBE)}, tmp_path) and len(same) == 16
-    assert same != volume_key({"v": npy(CUBE + 1)}, tmp_path)
+    same = cell_key({"v": "a.npy"}, tmp_path)
+    assert same == cell_key({"v": npy(CUBE)}, tmp_path) and len(same) == 16
+    assert same != cell_key({"v": npy(CUBE + 1)}, tmp_path)

@@ -13,8 +13,16 @@ import soundfile
 from PIL import Image
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.files import BadCell, cell_bytes, content_key, file_head, statuses, untouched
-from gobelin.data.images import Opening, image_key, open_image
+from gobelin.data.files import (
+    BadCell,
+    cell_bytes,
+    cell_key,
+    content_key,
+    file_head,
+    statuses,
+    untouched,
+)
+from gobelin.data.images import Opening, open_image
 from gobelin.data.read import read
 from gobelin.data.sounds import open_sound
 from gobelin.data.tar_members import member_of
@@ -118,11 +126,11 @@ def test_one_archive_is_a_data_set(tmp_path: Path) -> None:
 def test_a_changed_archive_is_noticed(tmp_path: Path) -> None:
     path = shard(tmp_path / "x.tar", rows(0, 3))
     cell = {"image": read(path).values("image")[0]}
-    before = untouched(cell, str(tmp_path)), image_key(cell, tmp_path)
+    before = untouched(cell, str(tmp_path)), cell_key(cell, tmp_path)
     assert before[0] and statuses(cell["image"], str(tmp_path))[0].st_size == path.stat().st_size
     data = path.read_bytes()
     path.write_bytes(data.replace(png(0), png(0)[:-20] + bytes(20)))
-    after = untouched(cell, str(tmp_path)), image_key(cell, tmp_path)
+    after = untouched(cell, str(tmp_path)), cell_key(cell, tmp_path)
     assert before[0] != after[0] and before[1] != after[1]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gobelin.core.errors import GobelinError
@@ -111,3 +113,55 @@ def test_a_sentence_says_each_number_once_and_in_plain_words(
 def test_nothing_is_minus_zero(value: float) -> None:
     assert "-" not in printed(value, "points", "+") and "-" not in printed(value, "share")
     assert printed(-0.0006, "points") == "-0.1 points"
+
+
+def test_a_finding_goes_through_json_and_back_without_nan() -> None:
+    found = Finding(
+        name="x",
+        scope={"arm": "flow"},
+        value=float("nan"),
+        low=float("-inf"),
+        high=np.float64(2.0),
+        n=np.int64(3),
+    )  # type: ignore[arg-type]
+    line = json.dumps(found.to_dict(), allow_nan=False)
+    back = Finding.from_dict(json.loads(line))
+    assert (back.value, back.low, back.high, back.n) == (None, None, 2.0, 3)
+    assert Finding.from_dict(json.loads(json.dumps(back.to_dict()))) == back
+
+
+def test_a_row_of_another_version_is_refused() -> None:
+    with pytest.raises(GobelinError, match="colour"):
+        Finding.from_dict({"name": "x", "colour": "red"})
+
+
+def test_sentences_are_plain() -> None:
+    found = Finding(
+        name="balanced_accuracy",
+        scope={"arm": "flow"},
+        comparator="real",
+        value=0.0123,
+        low=-0.004,
+        high=0.0286,
+        unit="points",
+        n=80,
+        needed_n=900,
+    )
+    expected = (
+        "balanced accuracy (training set flow) against real: +1.2 points; 95 % interval -0.4 points"
+        " to +2.9 points; "
+    )
+    assert found.sentence() == expected + (
+        "n = 80, about 900 needed to show the smallest difference that matters."
+    )
+    assert (
+        Finding(name="frechet", note="too few images: 12").sentence()
+        == "frechet: too few images: 12."
+    )
+
+
+def test_an_exhibit_knows_its_kinds() -> None:
+    shown = Exhibit("made", "sheet", "sheets/made.png", "made images", "CC0")
+    assert Exhibit.from_dict(shown.to_dict()) == shown
+    with pytest.raises(ValueError, match="pie"):
+        Exhibit("made", "pie", "x")

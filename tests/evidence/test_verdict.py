@@ -21,7 +21,7 @@ from scipy import special, stats
 
 from gobelin.evidence.comparison import Comparison, compare
 from gobelin.evidence.intervals import Interval
-from gobelin.evidence.verdict import Trial, verdicts
+from gobelin.evidence.verdict import ArmComparisons, verdicts
 
 Floats = NDArray[np.float64]
 Bounds = Callable[[Floats, Floats, "Study", np.random.Generator], tuple[float, float]]
@@ -336,7 +336,7 @@ def _verdicts(
             name: compare(rival, arm, study.classes, study.units) for name, rival in rivals.items()
         }
         trials.append(
-            Trial(f"arm {k}", compare(baseline, arm, study.classes, study.units), against)
+            ArmComparisons(f"arm {k}", compare(baseline, arm, study.classes, study.units), against)
         )
     return [one.word for one in verdicts(trials)]
 

@@ -20,7 +20,7 @@ from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.files import file_hash, load_arrays, mapped_arrays, save_arrays, tree_hash
 from gobelin.core.stages import STAGE_FORMAT, RunFolder
-from gobelin.workbench import save
+from gobelin.workbench import saved_run
 from gobelin.workbench.run.settings import Settings, upgraded
 
 SAVED = Path(__file__).parents[1] / "golden" / "saved_run"
@@ -226,7 +226,7 @@ def saved(folder: Path) -> Path:
 @example(data=b'{"format": 1, "files": ' + b"[" * 30_000)
 def test_any_manifest(data: bytes, saved: Path) -> None:
     (saved / "manifest.json").write_bytes(data)
-    names = outcome(lambda: save.check(saved))
+    names = outcome(lambda: saved_run.check(saved))
     if names is not REFUSED:
         assert set(names) == set(MANIFEST["files"])
 

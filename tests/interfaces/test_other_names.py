@@ -10,7 +10,7 @@ import pytest
 
 from gobelin.core import catalog
 from gobelin.data.fields import Field
-from gobelin.interfaces import options, run_commands
+from gobelin.interfaces import option_values, run_commands
 from gobelin.interfaces.cli import cli, main
 from gobelin.workbench import query
 
@@ -21,7 +21,7 @@ def test_a_sound_is_given_by_either_flag(verb: str) -> None:
     for flag in ("--audio", "--sound"):
         with cli.commands[verb].make_context(verb, ["run", flag, "a.wav"]) as context:
             asked = {k: v for k, v in context.params.items() if k.startswith("query_")}
-            found.append(options.query_of({k: v for k, v in asked.items() if v}, ()))
+            found.append(option_values.query_of({k: v for k, v in asked.items() if v}, ()))
     assert found[0] == found[1] and set(found[0]) == {"audio"}
 
 
@@ -33,8 +33,8 @@ def test_a_query_in_python_takes_the_other_name(name: str, meant: str) -> None:
     field = Field(name, "audio", (name,), "audio")
     schema = SimpleNamespace(fields=(field,))
     data: Any = SimpleNamespace(schema=schema, settings=SimpleNamespace(choices=None))
-    assert query._usual(data, "sound") == meant
-    assert query._usual(data, "text") == "text"
+    assert query.usual_name(data, "sound") == meant
+    assert query.usual_name(data, "text") == "text"
     assert set(catalog.OTHER_FLAGS.values()) <= {
         catalog.declared("encoders", n, "flag") for n in catalog.names("encoders")
     }

@@ -8,17 +8,24 @@ import pytest
 import torch
 
 from gobelin.core.machine import generator
-from gobelin.networks.condition import CodePrior, ConditionEmbedding, Parts, hide, jitter, mix_codes
+from gobelin.networks.condition import (
+    CodePrior,
+    ConditionEmbedding,
+    ConditionTensors,
+    hide,
+    jitter,
+    mix_codes,
+)
 
 F, D, WIDTH = 3, 5, 4
 
 
-def parts(n: int = 6, number: bool = False) -> Parts:
+def parts(n: int = 6, number: bool = False) -> ConditionTensors:
     rng = generator(0, "parts")
     vectors = torch.nn.functional.normalize(torch.randn(n, F, D, generator=rng), dim=-1)
     present = torch.rand(n, F, generator=rng) < 0.5
     target = torch.randn(n, generator=rng) if number else torch.randint(-1, 2, (n,), generator=rng)
-    return Parts(vectors, present, target)
+    return ConditionTensors(vectors, present, target)
 
 
 def test_embedding_is_the_sum_in_its_docstring() -> None:
@@ -41,14 +48,18 @@ def test_embedding_is_the_sum_in_its_docstring() -> None:
 def test_absent_vectors_are_not_read() -> None:
     embedding, given = ConditionEmbedding(F, D, 2, WIDTH), parts()
     other = torch.where(given.present[..., None], given.vectors, torch.randn(given.vectors.shape))
-    assert torch.equal(embedding(given), embedding(Parts(other, given.present, given.target)))
+    assert torch.equal(
+        embedding(given), embedding(ConditionTensors(other, given.present, given.target))
+    )
 
 
 def test_number_target_is_linear_and_standardised() -> None:
     embedding = ConditionEmbedding(0, D, 0, WIDTH, number=True)
     embedding.standardise(torch.tensor([10.0, 14.0, torch.nan] * 5), np.arange(15), 5)
     empty = torch.zeros(4, 0, D), torch.zeros(4, 0, dtype=torch.bool)
-    low, middle, high, none = embedding(Parts(*empty, torch.tensor([10.0, 12.0, 14.0, torch.nan])))
+    low, middle, high, none = embedding(
+        ConditionTensors(*empty, torch.tensor([10.0, 12.0, 14.0, torch.nan]))
+    )
     assert torch.allclose(high - middle, middle - low, atol=1e-5)
     assert torch.allclose(high - middle, embedding.slope.weight[:, 0], atol=1e-5)
     assert torch.equal(none, embedding.target.weight[0])
@@ -56,7 +67,7 @@ def test_number_target_is_linear_and_standardised() -> None:
 
 def test_every_count_of_parts_is_kept_equally_often() -> None:
     n = 20_000
-    given = Parts(
+    given = ConditionTensors(
         torch.zeros(n, F, D), torch.ones(n, F, dtype=torch.bool), torch.zeros(n, dtype=torch.long)
     )
     kept = hide(given, generator(0, "hide"), whole=0.1)
@@ -85,7 +96,9 @@ def test_jitter_keeps_unit_length_and_has_the_angle_of_its_noise() -> None:
         torch.randn(n, 1, d, generator=generator(0, "v")), dim=-1
     )
     moved = jitter(
-        Parts(vectors, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n)), generator(0, "e"), 0.5
+        ConditionTensors(vectors, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n)),
+        generator(0, "e"),
+        0.5,
     ).vectors
     assert torch.allclose(moved.norm(dim=-1), torch.ones(n, 1), atol=1e-5)
     assert float((moved * vectors).sum(-1).mean()) == pytest.approx(
@@ -107,8 +120,8 @@ def test_prior_finds_a_gaussian_for_each_class_and_their_mixture() -> None:
     prior = CodePrior(ConditionEmbedding(0, 1, 2, 32), code=2, width=32, depth=2)
     optimiser = torch.optim.Adam(prior.parameters(), 5e-3)
 
-    def asking(target: torch.Tensor) -> Parts:
-        return Parts(
+    def asking(target: torch.Tensor) -> ConditionTensors:
+        return ConditionTensors(
             torch.zeros(len(target), 0, 1), torch.zeros(len(target), 0, dtype=torch.bool), target
         )
 

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 from tiny_models import image_model  # noqa: E402
 
 from gobelin.core.errors import GobelinError, MissingExtra  # noqa: E402
-from gobelin.networks.hub_model import Place  # noqa: E402
+from gobelin.networks.hub_model import ModelSource  # noqa: E402
 from gobelin.networks.pipeline_calls import quiet  # noqa: E402
 
 
@@ -26,8 +26,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return image_model(tmp_path_factory.mktemp("models") / "clip", "clip")
 
 
-def place(folder: object, kind: str = "image") -> Place:
-    return Place(kind, str(folder), "main", True)
+def place(folder: object, kind: str = "image") -> ModelSource:
+    return ModelSource(kind, str(folder), "main", True)
 
 
 def refused(folder: object, reason: str) -> None:

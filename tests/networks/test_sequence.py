@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gobelin.core.machine import generator
-from gobelin.networks.condition import ConditionEmbedding, Parts
+from gobelin.networks.condition import ConditionEmbedding, ConditionTensors
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, level_bits, quantise
 
 pytestmark = pytest.mark.usefixtures("runtime")  # one thread: these products are small
@@ -39,9 +39,9 @@ def network(
     return made.requires_grad_(False)
 
 
-def asking(target: list[int]) -> Parts:
+def asking(target: list[int]) -> ConditionTensors:
     n = len(target)
-    return Parts(
+    return ConditionTensors(
         torch.zeros(n, 0, 1).double(), torch.zeros(n, 0, dtype=torch.bool), torch.tensor(target)
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gobelin.privacy.attribute_attacks import Cells, Columns, Success, _nearest, attacked
+from gobelin.privacy.attribute_attacks import AttackedCells, Columns, Success, _nearest, attacked
 
 TOWNS = np.array([f"town {k}" for k in range(40)])
 
@@ -29,7 +29,7 @@ def some(columns: Columns, chosen: slice) -> Columns:
 
 
 def found(train: Columns, holdout: Columns, made: Columns) -> dict[str, Success]:
-    successes = attacked(Cells(train, holdout, made), np.random.default_rng(0))
+    successes = attacked(AttackedCells(train, holdout, made), np.random.default_rng(0))
     return {s.attack + s.column: s for s in successes}
 
 
@@ -110,10 +110,12 @@ def test_empty_columns_are_no_error() -> None:
 @pytest.mark.parametrize("rows", [0, 1])
 def test_too_few_rows_or_columns(rows: int) -> None:
     train = people(50, 0)
-    assert not attacked(Cells(train, some(train, slice(0, rows)), train), np.random.default_rng(0))
+    assert not attacked(
+        AttackedCells(train, some(train, slice(0, rows)), train), np.random.default_rng(0)
+    )
     one = {"age": train["age"]}
-    assert not attacked(Cells(one, one, one), np.random.default_rng(0))
-    assert not attacked(Cells({}, {}, {}), np.random.default_rng(0))
+    assert not attacked(AttackedCells(one, one, one), np.random.default_rng(0))
+    assert not attacked(AttackedCells({}, {}, {}), np.random.default_rng(0))
 
 
 def test_one_parent_with_several_images_counts_once() -> None:

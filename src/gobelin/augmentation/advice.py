@@ -11,7 +11,7 @@ from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.settings import Augment
 from gobelin.augmentation.study import Comparisons
 from gobelin.evidence.findings import Finding, printed
-from gobelin.evidence.verdict import ALPHA, Trial, Verdict
+from gobelin.evidence.verdict import ALPHA, ArmComparisons, Verdict
 
 
 def next_steps(
@@ -31,7 +31,11 @@ def next_steps(
 
 
 def _lines(
-    verdict: Verdict, trial: Trial, outcome: Outcome, findings: Sequence[Finding], settings: Augment
+    verdict: Verdict,
+    trial: ArmComparisons,
+    outcome: Outcome,
+    findings: Sequence[Finding],
+    settings: Augment,
 ) -> list[str]:
     lines = [_by_word(verdict, trial, settings)]
     top = max(settings.sweep)
@@ -66,7 +70,7 @@ def _lines(
     return lines
 
 
-def _by_word(verdict: Verdict, trial: Trial, settings: Augment) -> str:
+def _by_word(verdict: Verdict, trial: ArmComparisons, settings: Augment) -> str:
     if verdict.word == "harmed":
         return (
             "Leave these images out. Train the generator longer, or generate fewer images, before"

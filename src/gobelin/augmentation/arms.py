@@ -18,7 +18,7 @@ CLASSIC = "classic"  # name of the arm with classic augmentation
 ADDS_TO: Mapping[Kind, str] = {"generated": BASELINE, "both": CLASSIC}
 
 
-class Choice(NamedTuple):
+class ArmSettings(NamedTuple):
     """The settings of one arm that tuning chooses."""
 
     ratio: float  # added rows over real rows, 0 without added rows
@@ -56,7 +56,7 @@ class Outcome:
     """Results of a study with R resamples, G generator trainings, S seeds and N test rows."""
 
     hits: Mapping[str, np.ndarray]  # {arm: float [R, G, S, N]}: 1 or 0, or the error
-    chosen: Mapping[str, tuple[Choice, ...]]  # {arm: one a resample}
+    chosen: Mapping[str, tuple[ArmSettings, ...]]  # {arm: one a resample}
     # {fields: hits where the model is given these fields alone}
     by_subset: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
     # one a resample: {arm: {ratio: best score on validation rows}}
@@ -121,7 +121,9 @@ class Outcome:
         arms = list(stored["chosen"])
         return Outcome(
             hits={arm: arrays[arm] for arm in arms},
-            chosen={arm: tuple(Choice(*c) for c in cs) for arm, cs in stored["chosen"].items()},
+            chosen={
+                arm: tuple(ArmSettings(*c) for c in cs) for arm, cs in stored["chosen"].items()
+            },
             by_subset={
                 tuple(fields): {arm: arrays[_array_name(arm, fields)] for arm in arms}
                 for fields in stored["subsets"]

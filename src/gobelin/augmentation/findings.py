@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from gobelin.augmentation.arms import BASELINE, Choice, Outcome
+from gobelin.augmentation.arms import BASELINE, ArmSettings, Outcome
 from gobelin.augmentation.settings import Augment
 from gobelin.augmentation.study import Comparisons
 from gobelin.evidence.comparison import Comparison, Metric, compare, compare_classes, simultaneous
 from gobelin.evidence.findings import Finding, printed
 from gobelin.evidence.intervals import sign_flip
-from gobelin.evidence.verdict import Trial, Verdict
+from gobelin.evidence.verdict import ArmComparisons, Verdict
 
 LEAST_COMPARED_ROWS = 20  # of a subset of fields that is compared
 
@@ -59,7 +59,7 @@ def findings(
 
 
 def _verdict(
-    verdict: Verdict, trial: Trial, base: str, settings: Augment, metric: str
+    verdict: Verdict, trial: ArmComparisons, base: str, settings: Augment, metric: str
 ) -> list[Finding]:
     """The verdict on one arm, the smallest effect that the study can detect, the comparisons."""
     main, smallest = trial.against_baseline, settings.smallest_effect
@@ -103,7 +103,7 @@ def _verdict(
     ]
 
 
-def _choice(choice: Choice) -> str:
+def _choice(choice: ArmSettings) -> str:
     added = (
         f"{choice.ratio:g} added rows for each real row, each with the weight {choice.mix:g}, "
         if choice.ratio

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gobelin.augmentation.arms import ADDS_TO, BASELINE, ArmRows, Choice, Outcome
+from gobelin.augmentation.arms import ADDS_TO, BASELINE, ArmRows, ArmSettings, Outcome
 from gobelin.augmentation.settings import Augment
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence.comparison import Comparison, Metric, compare
-from gobelin.evidence.verdict import Trial, Verdict, verdicts
+from gobelin.evidence.verdict import ArmComparisons, Verdict, verdicts
 from gobelin.prediction.fusion import Predictor
 from gobelin.prediction.heads.job import Job
 
@@ -70,7 +70,7 @@ def study(
     trials = {n: _trials(settings, any(a.added.any() for a in arms if a.name == n)) for n in names}
     tried = [(a, t, s) for a in arms for t in trials[a.name] for s in range(settings.tuning_seeds)]
     tuned = trainer.fit([_job(a, t, seed + 1000 + s, settings, trainer) for a, t, s in tried])
-    scores: dict[tuple[str, Choice], list[float]] = {}
+    scores: dict[tuple[str, ArmSettings], list[float]] = {}
     for fitted, (arm, trial, _) in zip(tuned, tried, strict=True):
         hits = trainer.score(fitted, "valid", None)
         scores.setdefault((arm.name, trial), []).append(trainer.summary(hits))
@@ -108,20 +108,21 @@ def study(
     )
 
 
-def _trials(settings: Augment, has_added: bool) -> list[Choice]:
+def _trials(settings: Augment, has_added: bool) -> list[ArmSettings]:
     """The settings that tuning tries: equally many for every arm.
 
     An arm without added rows has only a weight decay to choose, so it gets a wider range.
     """
     if has_added:
         return [
-            Choice(*values) for values in product(settings.sweep, settings.mixes, settings.decays)
+            ArmSettings(*values)
+            for values in product(settings.sweep, settings.mixes, settings.decays)
         ]
     low, high = min(settings.decays) / 3, max(settings.decays) * 3
-    return [Choice(0.0, 1.0, float(d)) for d in np.geomspace(low, high, settings.trials)]
+    return [ArmSettings(0.0, 1.0, float(d)) for d in np.geomspace(low, high, settings.trials)]
 
 
-def _job(arm: ArmRows, trial: Choice, seed: int, settings: Augment, trainer: Trainer) -> Job:
+def _job(arm: ArmRows, trial: ArmSettings, seed: int, settings: Augment, trainer: Trainer) -> Job:
     entered = arm.at(trial.ratio, max(settings.sweep))
     weights = (arm.weights * np.where(arm.added, trial.mix, 1.0))[entered]
     rows = arm.rows[entered]
@@ -133,7 +134,7 @@ class Comparisons:
     """The comparisons of a study."""
 
     verdicts: tuple[Verdict, ...]  # one for each arm with generated images
-    trials: tuple[Trial, ...]  # the comparisons behind each verdict
+    trials: tuple[ArmComparisons, ...]  # the comparisons behind each verdict
     against_real: Mapping[str, Comparison]  # {arm: its comparison with the real rows}
 
 
@@ -163,7 +164,7 @@ def judge(
         base = outcome.adds_to[arm]
         others = [r for r in rivals if r != base]
         trials.append(
-            Trial(
+            ArmComparisons(
                 arm,
                 against(arm, base),
                 {r: against(arm, r) for r in others},

@@ -16,7 +16,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import refuse
 from gobelin.data.files import file_head
-from gobelin.data.images import IMAGE_SUFFIXES, is_image
+from gobelin.data.image_formats import IMAGE_SUFFIXES, is_image
 from gobelin.data.mesh_headers import MESH_SUFFIXES, is_mesh
 from gobelin.data.part_names import part_of
 from gobelin.data.sounds import SOUND_SUFFIXES, is_sound

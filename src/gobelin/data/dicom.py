@@ -41,7 +41,7 @@ DECODED = 24  # bytes of a pixel in the arrays of 64 bits that pydicom makes
 
 
 @dataclass(frozen=True)
-class Pixels:
+class DicomPixels:
     """The pixels of a file as values of the modality.
 
     values: float32 [F, H, W, C]. unit: BYTE, HOUNSFIELD, ARBITRARY or a code of the standard.
@@ -246,7 +246,7 @@ def _undecoded(data: Any, error: Exception) -> str:  # noqa: ANN401
 
 
 @quiet()
-def modality_pixels(data: Any) -> Pixels:  # noqa: ANN401
+def modality_pixels(data: Any) -> DicomPixels:  # noqa: ANN401
     """The values of the modality of every frame. Raises BadCell."""
     raw = stored(data)
     if raw.shape[3] > 1:
@@ -254,11 +254,11 @@ def modality_pixels(data: Any) -> Pixels:  # noqa: ANN401
         deep = 8 * raw.dtype.itemsize if palette else int(number(data, "BitsStored") or 8)
         values = raw.astype(np.float32) * np.float32(255 / (2**deep - 1))
         notes = ("more than 8 bits a colour, scaled to bytes",) if deep > 8 else ()
-        return Pixels(values, BYTE, notes)
+        return DicomPixels(values, BYTE, notes)
     values, padded = rescaled(raw, data).astype(np.float32), padding(raw, data)
     if padded.any():
         values = np.where(padded, np.float32(np.nan), values)
-    return Pixels(values, _unit(data), ("padding",) if padded.any() else ())
+    return DicomPixels(values, _unit(data), ("padding",) if padded.any() else ())
 
 
 def rescaled(raw: np.ndarray, data: Any) -> np.ndarray:  # noqa: ANN401

@@ -19,7 +19,7 @@ from gobelin.core.printable import counted
 from gobelin.data.aliases import ALIAS
 from gobelin.data.budget import refuse
 from gobelin.data.dicom_headers import OLDEST, Header, has_pixels
-from gobelin.data.dicom_series import Series
+from gobelin.data.dicom_series import DicomSeries
 from gobelin.data.part_names import part_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -97,7 +97,7 @@ def _warn(path: Path, count: int, one: str, several: str) -> None:
         LOG.warning("%s: %s left out.", path, counted(count, f"{one} is", f"{several} are"))
 
 
-def named_series(path: Path, series: Sequence[Series]) -> list[str]:
+def named_series(path: Path, series: Sequence[DicomSeries]) -> list[str]:
     """The name of each series in its cell. A warning for each thing that is odd about some."""
     stacks = [s.stack for s in series if s.stack]
     volumes = Counter(s.first.series for s in series if s.kind == "volume")
@@ -131,7 +131,7 @@ def named_series(path: Path, series: Sequence[Series]) -> list[str]:
     return [ALIAS + code(_parts(s)) for s in series]
 
 
-def _parts(series: Series) -> list[object]:
+def _parts(series: DicomSeries) -> list[object]:
     first = series.first
     plane = first.plane if series.stack else None
     way = (plane.across, plane.down) if plane else first.instance
@@ -150,7 +150,7 @@ def sample(path: Path) -> bytes:
         return file.read(SAMPLED)
 
 
-def patients(path: Path, series: Sequence[Series]) -> list[str]:
+def patients(path: Path, series: Sequence[DicomSeries]) -> list[str]:
     """The code of each series' patient. A warning where it is doubtful who is who."""
     headers = [s.first for s in series]
     ids = {h.who for h in headers if h.who[0]}
@@ -213,7 +213,9 @@ def _shared(headers: Sequence[Header]) -> tuple[int, int]:
     return several, sum(len(persons) > 1 for persons in of_id.values())
 
 
-def classes(path: Path, series: Sequence[Series], codes: Sequence[str]) -> dict[str, list[str]]:
+def classes(
+    path: Path, series: Sequence[DicomSeries], codes: Sequence[str]
+) -> dict[str, list[str]]:
     """{'class': names of folders, 'split': parts} of each series, where the folders directly in
     `path`, or those in folders that name parts, hold several patients each; else nothing.
 

@@ -32,7 +32,7 @@ DIRECTION = 2  # decimals in which the orientations of two slices of a volume ag
 
 
 @dataclass(frozen=True)
-class Series:
+class DicomSeries:
     """Files that make one volume or one picture, in their order.
 
     kind: 'volume' or 'image'. stack: of the slices of a volume in several files.
@@ -47,7 +47,7 @@ class Series:
         return self.headers[0]
 
 
-def series_of(headers: Sequence[Header]) -> list[Series]:
+def series_of(headers: Sequence[Header]) -> list[DicomSeries]:
     """The volumes and pictures of files, sorted by their unique ids. Slices of one series that have
     different orientations or sizes make a volume each; a slice that lies alone is a picture.
     """
@@ -71,15 +71,15 @@ def _direction(plane: Plane) -> tuple[float, ...]:
     return tuple(round(v, DIRECTION) + 0.0 for v in (*plane.across, *plane.down))
 
 
-def _series(group: list[Header]) -> Series:
+def _series(group: list[Header]) -> DicomSeries:
     """The series of files of one orientation and size, sorted by their numbers."""
     planes = [h.plane for h in group if h.plane]
     if len(planes) < 2 or len(planes) < len(group):
-        return Series("volume" if group[0].stacked else "image", (group[0],))
+        return DicomSeries("volume" if group[0].stacked else "image", (group[0],))
     stack = stacked(planes)
     kept = [k for k in stack.order if k is not None]
     headers = tuple(group[k] for k in kept)
-    return Series("volume" if len(kept) > 1 else "image", headers, stack)
+    return DicomSeries("volume" if len(kept) > 1 else "image", headers, stack)
 
 
 @quiet()

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from gobelin.core.arrow import roomy, true_places, wide
 from gobelin.data.dataset import FILE_TYPE
 from gobelin.data.files import HEAD, file_head, spread
-from gobelin.data.images import is_image
+from gobelin.data.image_formats import is_image
 from gobelin.data.mesh_headers import is_mesh
 from gobelin.data.path_spelling import Respelled, name_several, respelling, several
 from gobelin.data.sounds import is_sound

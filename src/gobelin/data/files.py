@@ -12,6 +12,7 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
 
+from gobelin.core.files import fingerprint
 from gobelin.core.special import special
 from gobelin.data.aliases import files_of, is_alias
 from gobelin.data.budget import excess
@@ -38,7 +39,7 @@ def afford(name: str, needed: float) -> None:
         raise BadCell(reason)
 
 
-def items(cell: Mapping[str, Any]) -> list[Any]:
+def file_values(cell: Mapping[str, Any]) -> list[Any]:
     """The files of a cell: one a column, or several where a value is a list. Raises BadCell for
     more than the budget allows.
     """
@@ -196,6 +197,11 @@ def cell_bytes(value: str | bytes, root: Path) -> bytes:
     if member := member_of(value):
         return _member_bytes(member, root)
     return value if isinstance(value, bytes) else file_bytes(cell_path(value, root))
+
+
+def cell_key(cell: Mapping[str, Any], root: Path) -> bytes:
+    """A hash of the contents of a cell's files, 16 bytes. Raises BadCell."""
+    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in file_values(cell)]))[:16]
 
 
 def content_key(value: str | bytes, root: Path) -> bytes:

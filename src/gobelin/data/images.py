@@ -9,17 +9,16 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
 from gobelin.data.dicom import is_dicom
 from gobelin.data.dicom_pictures import picture
@@ -29,11 +28,11 @@ from gobelin.data.files import (
     BadCell,
     afford,
     cell_bytes,
-    content_key,
+    cell_key,
     file_bytes,
-    items,
-    share_of_files,
+    file_values,
 )
+from gobelin.data.image_formats import unidentified
 from gobelin.data.image_headers import (
     TooCostly,
     check_scans,
@@ -45,27 +44,8 @@ from gobelin.data.image_range import has_deep_colours, is_wide, shades, upper_bi
 from gobelin.data.svg import as_png, is_svg
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
-IMAGE_SUFFIXES = {
-    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".gif", ".bmp", ".dib"),
-    *(".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c"),
-    *(".jpc", ".jpx", ".jpf", ".avif", ".svg"),
-}
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Of images that are not read: how a file begins -> its name and suffix
-UNREAD = {
-    b"v/1\x01": ("OpenEXR", "exr"),
-    b"#?RADIANCE": ("Radiance HDR", "hdr"),
-    b"SIMPLE  =": ("FITS", "fits"),
-    b"\0\0\1\0": ("an icon", "ico"),
-}
 SAMPLE_FORMAT, SIGNED = 339, 2  # tag of a TIFF, and one of its values
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
-IMAGE_SIGNATURES = (
-    *(b"\x89PNG", b"\xff\xd8\xff", b"GIF8", *TIFF_SIGNATURES),
-    *(b"\0\0\0\x0cjP  ", b"\xffO\xffQ"),
-)
-BRANDS = {b"WEBP", b"ftypavif", b"ftypavis"}  # from the eighth and the fourth byte on
-HEIC_BRANDS = {b"ftyp" + b for b in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1")}
 MAX_PIXELS = 100_000_000
 FIRST_PAGE = "the first of several pages or frames"
 DEEP = "gobelin_deep"  # in an opened image's information: whether its colours had 16 bits
@@ -128,7 +108,7 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
             most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
             raise BadCell(f"is too large (over {most} pixels, the most of Pillow)") from error
         except UnidentifiedImageError as error:
-            raise BadCell(f"is {_unidentified(data[:HEAD])}") from error
+            raise BadCell(f"is {unidentified(data[:HEAD])}") from error
         except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
             raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
         yield image
@@ -154,16 +134,6 @@ def _tag(image: Image.Image, tag: int) -> tuple[int, ...]:
     """The values of a tag of a TIFF; none for other files."""
     value = getattr(image, "tag_v2", {}).get(tag, ())
     return value if isinstance(value, tuple) else (value,)
-
-
-def _unidentified(head: bytes) -> str:
-    """What a file is that Pillow can't open, with these first bytes."""
-    if head.startswith(TIFF_SIGNATURES):
-        return (
-            "a TIFF that is damaged, or of a kind that is not read (64-bit or half floats, 2 or 5"
-            " channels); convert it: magick IN.tif OUT.png"
-        )
-    return unread_format(head) or "not an image"
 
 
 @contextmanager
@@ -302,60 +272,11 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def is_image(head: bytes) -> bool:
-    """Whether a file with these first bytes is an image, of a format that is read or not."""
-    if head.startswith(IMAGE_SIGNATURES) or head[8:12] in BRANDS or head[4:12] in BRANDS:
-        return True
-    if is_svg(head) or is_dicom(head) or unread_format(head):
-        return True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return bool(head) and bool(opened(head).format)
-    except Exception:  # Pillow's decoders raise many kinds of errors on files of other formats
-        return False
-
-
-def unread_format(head: bytes) -> str:
-    """The name of a format of images that is not read, with the command that converts it; '' for
-    other files. head: the first bytes of the file.
-    """
-    if head[4:12] in HEIC_BRANDS:
-        return "HEIC, which is not read; convert it: magick IN.heic OUT.png"
-    if head.startswith(b"8BPS"):
-        return "a Photoshop file, which is not read; convert it: magick IN.psd[0] OUT.png"
-    if head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
-        return "JPEG XL, which is not read; convert it: djxl IN.jxl OUT.png"
-    for start, (name, suffix) in UNREAD.items():
-        if head.startswith(start):
-            return f"{name}, which is not read; convert it: magick IN.{suffix} OUT.png"
-    return ""
-
-
-def image_share(values: Sequence[Any], root: Path) -> float:
-    """The share of the values that look like images: bytes and a few files by their content, other
-    paths by their suffix.
-    """
-    return share_of_files(values, root, IMAGE_SUFFIXES, is_image)
-
-
-def image_values(cell: Cell) -> list[str | bytes]:
-    """The images of a cell: one a column, or several where a value is a list. Raises BadCell for
-    more than the budget allows.
-    """
-    return items(cell)
-
-
-def image_key(cell: Cell, root: Path) -> bytes:
-    """A hash of the contents of a cell's images, 16 bytes. Raises BadCell."""
-    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in image_values(cell)]))[:16]
-
-
 def decode_images(cell: Cell, root: Path, settings: Opening, size: int) -> tuple[np.ndarray, str]:
     """uint8 [k, size, size, 3] for the k images of a cell, and the first conversion ('' for none).
     Raises BadCell.
     """
-    values = image_values(cell)
+    values = file_values(cell)
     afford("cell_mb", 3 * size * size * len(values))
     pixels = np.empty((len(values), size, size, 3), np.uint8)
     conversions = []
@@ -373,7 +294,7 @@ class Squares:
     side: int
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, side, side, 3] for the k images of the cell, and the conversion. Raises

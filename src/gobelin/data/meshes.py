@@ -20,16 +20,13 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
     HEAD,
     BadCell,
     cell_bytes,
-    content_key,
     file_bytes,
-    items,
     share_of_files,
     spread,
 )
@@ -279,11 +276,6 @@ def mesh_share(values: Sequence[Any], root: Path) -> float:
     share = share_of_files(named, root, MESH_SUFFIXES, is_mesh)
     known = sum(bool(form_of(v, "")) for v in held)
     return (known + len(named) * share) / max(1, len(parts))
-
-
-def mesh_key(cell: Cell, root: Path) -> bytes:
-    """A hash of the contents of a cell's meshes, 16 bytes. Raises BadCell."""
-    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in items(cell)]))[:16]
 
 
 def mesh_query(text: str, field: Field) -> Cell:

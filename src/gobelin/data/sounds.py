@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
@@ -27,10 +26,9 @@ from gobelin.data.files import (
     afford,
     cell_bytes,
     cell_path,
-    content_key,
     file_bytes,
     file_head,
-    items,
+    file_values,
     share_of_files,
 )
 from gobelin.data.tar_members import member_of
@@ -236,12 +234,7 @@ def sound_values(cell: Cell) -> list[str | bytes]:
     """The sounds of a cell: one a column, or several where a value is a list. Raises BadCell for
     more than the budget allows.
     """
-    return items(cell)
-
-
-def sound_key(cell: Cell, root: Path) -> bytes:
-    """A hash of the contents of a cell's sounds, 16 bytes. Raises BadCell."""
-    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in sound_values(cell)]))[:16]
+    return file_values(cell)
 
 
 def sound_query(text: str, field: Field) -> Cell:

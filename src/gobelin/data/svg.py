@@ -2,34 +2,25 @@
 
 A drawing may come from a stranger. It may name no other file, declare no entity, and draw no more
 than `MOST_SHAPES` shapes, those that are used again counted each time. It is drawn in a process of
-its own (`svg_drawer.py`), which ends where it takes more than `reading.seconds` of the processor or
-`reading.cell_mb` of memory. Texts are not drawn: they would look otherwise on a machine with other
+its own (`svg_process.py`). Texts are not drawn: they would look otherwise on a machine with other
 fonts.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-import threading
-from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
-from gobelin.core.errors import MissingExtra
-from gobelin.data.budget import MEGABYTE, limits
 from gobelin.data.files import BadCell
+from gobelin.data.svg_process import DRAWER, library_folder
 
-SIDE = 512  # pixels of the longer side
 MOST_BYTES = 5_000_000
 MOST_SHAPES = 100_000
 MOST_DEPTH = 100  # of shapes within shapes
 MOST_OCTAVES = 10  # of a noise; each costs as much as all pixels
 INSIDE = ("#", "data:image/png", "data:image/jpeg", "data:image/jpg", "data:image/gif")
 ID = re.compile(r"url\(\s*['\"]?#([^)'\"]+)")
-PATIENCE = 30  # seconds by the clock for one of the processor, as the machine may be busy
 LOADING = {"image", "feImage", "use"}  # elements that draw what they name
 
 
@@ -40,20 +31,17 @@ def is_svg(head: bytes) -> bool:
 
 
 def resvg() -> ModuleType:
-    """The package that draws. Raises MissingExtra."""
-    try:
-        import resvg_py
-    except ImportError as error:
-        raise MissingExtra(
-            "resvg, which reads SVG (or convert the files: rsvg-convert IN.svg -o OUT.png),", "svg"
-        ) from error
+    """The package that draws, for drawings of our own. Raises MissingExtra."""
+    library_folder()
+    import resvg_py
+
     return resvg_py
 
 
 def as_png(data: bytes) -> tuple[bytes, str]:
     """The drawing as the bytes of a PNG with a longer side of `SIDE` pixels, and what was changed.
     Raises BadCell, and MissingExtra without resvg."""
-    library = resvg()
+    folder = library_folder()
     if len(data) > MOST_BYTES:
         raise BadCell(f"is a drawing (SVG) of {len(data)} bytes; at most {MOST_BYTES} are read")
     try:
@@ -65,95 +53,11 @@ def as_png(data: bytes) -> tuple[bytes, str]:
         raise BadCell(f"is a damaged drawing (SVG): {str(error)[:60]}") from error
     _check(root)
     try:
-        png = _drawer.png(text, library)
+        png = DRAWER.png(text, folder)
     except ValueError as error:
         raise BadCell(f"is a damaged drawing (SVG): {str(error)[:60]}") from error
     texts = any(_name(element) == "text" for element in root.iter())
     return png, "SVG without its texts" if texts else "SVG"
-
-
-class _Drawer:
-    """The process that draws, started for the first drawing and again after one that ended it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._made: tuple[int, int, int] = (0, 0, 0)
-
-    def png(self, text: str, library: ModuleType) -> bytes:
-        """The drawing as a PNG. Raises BadCell where it takes too much, ValueError where it is
-        damaged."""
-        seconds, most = limits().seconds, limits().cell_mb * MEGABYTE
-        with self._lock:
-            try:
-                process = self._running(library, seconds, most)
-                answer = self._asked(process, text.encode(), seconds)
-            except BaseException:  # Ctrl-C too: an answer that nobody read would be the next one's
-                self._end()
-                raise
-            if answer is None:
-                self._end()
-                raise BadCell(
-                    f"is a drawing (SVG) that takes more than {seconds} seconds of the processor"
-                    f" (reading.seconds) or {limits().cell_mb} MB (reading.cell_mb)"
-                )
-        good, data = answer
-        if not good:
-            raise ValueError(data.decode("utf-8", "replace"))
-        return data
-
-    def _running(self, library: ModuleType, seconds: int, most: int) -> subprocess.Popen[bytes]:
-        made = (os.getpid(), seconds, most)  # after a fork the pipes are another process's
-        if self._process is not None and self._made == made:
-            return self._process
-        self._end()
-        folder = Path(str(library.__file__)).parents[1]
-        program = Path(__file__).with_name("svg_drawer.py")
-        self._process = subprocess.Popen(  # noqa: S603 - our own file, by the Python that runs
-            [sys.executable, "-I", "-S", str(program), str(folder), str(seconds), str(most)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self._made = made
-        return self._process
-
-    def _asked(
-        self, process: subprocess.Popen[bytes], text: bytes, seconds: int
-    ) -> tuple[bool, bytes] | None:
-        """Whether it could be drawn, and the PNG or the reason; None where the process ended."""
-        assert process.stdin and process.stdout
-        clock = threading.Timer(PATIENCE * seconds, process.kill)
-        clock.daemon = True
-        clock.start()
-        try:
-            process.stdin.write(SIDE.to_bytes(4, "big") + len(text).to_bytes(8, "big") + text)
-            process.stdin.flush()
-            head = process.stdout.read(9)
-            size = int.from_bytes(head[1:], "big")
-            data = process.stdout.read(size) if len(head) == 9 else b""
-        except OSError:  # it ended while it was written to
-            return None
-        finally:
-            clock.cancel()
-        return (head[:1] == b"\1", data) if len(head) == 9 and len(data) == size else None
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if self._made[0] == os.getpid():
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            try:
-                if pipe:
-                    pipe.close()
-            except OSError:  # what was not written yet has nobody to read it
-                pass
-
-
-_drawer = _Drawer()
 
 
 def _name(element: ElementTree.Element) -> str:

@@ -1,4 +1,5 @@
-"""Draws SVG for `svg.as_png`, in a process of its own: `python svg_drawer.py FOLDER SECONDS BYTES`.
+"""Draws SVG in a process of its own: `python svg_drawer.py FOLDER SECONDS BYTES`.
+
 What a drawing costs can't be told from its text alone (filters, masks, pictures within it, the
 edges of a path), so the process has limits, and ends where a drawing goes over one.
 

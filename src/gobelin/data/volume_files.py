@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint
 from gobelin.data.budget import decoding
 from gobelin.data.dicom import is_dicom
 from gobelin.data.dicom_series import open_files, open_folder
@@ -31,10 +30,8 @@ from gobelin.data.files import (
     cell_files,
     cell_folder,
     cell_path,
-    content_key,
     file_bytes,
     file_head,
-    items,
     spread,
     visible_files,
 )
@@ -226,18 +223,6 @@ def _is_npz(data: bytes) -> bool:
             return any(name.endswith(".npy") for name in archive.namelist())
     except DAMAGED_ZIP:
         return False
-
-
-def volume_values(cell: Cell) -> list[str | bytes]:
-    """The volumes of a cell: one a column, or several where a value is a list. Raises BadCell for
-    more than the budget allows.
-    """
-    return items(cell)
-
-
-def volume_key(cell: Cell, root: Path) -> bytes:
-    """A hash of the contents of a cell's volumes, 16 bytes. Raises BadCell."""
-    return bytes.fromhex(fingerprint(*[content_key(v, root) for v in volume_values(cell)]))[:16]
 
 
 def npz_bytes(volume: Volume) -> bytes:

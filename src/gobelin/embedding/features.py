@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from gobelin.data.media import kinds as media
 from gobelin.data.texts import joined
 from gobelin.data.volume import VolumeOpening
 from gobelin.embedding.encoders import FittedEncoder
+from gobelin.embedding.late_encoders import EncoderFacts, LoadedLate
 from gobelin.embedding.lexicon import Lexicon
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -144,47 +145,6 @@ class Embeddings:
         words = [x for f in sorted(self.words) for x in (f, self.words[f])]
         features = [self.features[f] for f in self.fields]
         return fingerprint(self.space, self.present, *features, *words)
-
-
-@dataclass(frozen=True)
-class EncoderFacts:
-    """What an encoder's stage says of it, so that it needs not be loaded."""
-
-    width: int  # D_f
-    fingerprint: str
-
-
-class LoadedLate(Mapping[str, FittedEncoder]):
-    """Encoders by field, each loaded when it is first asked for: a question about one field needs
-    no network of another."""
-
-    def __init__(
-        self,
-        fields: Sequence[str],
-        load: Callable[[str], FittedEncoder],
-        facts: Callable[[str], EncoderFacts | None],
-    ) -> None:
-        """load: the encoder of a field. facts: what is known of it without loading it, if
-        anything."""
-        self._load, self._loaded = load, dict.fromkeys(fields)
-        self._facts = {field: facts(field) for field in fields}
-
-    def __getitem__(self, field: str) -> FittedEncoder:
-        encoder: FittedEncoder | None = self._loaded[field]
-        if encoder is None:
-            encoder = self._load(field)
-            self._loaded[field], self._facts[field] = encoder, None
-        return encoder
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._loaded)
-
-    def __len__(self) -> int:
-        return len(self._loaded)
-
-    def facts(self, field: str) -> EncoderFacts | None:
-        """What is known of an encoder that was not loaded; None of one that was."""
-        return self._facts[field]
 
 
 @dataclass(frozen=True)

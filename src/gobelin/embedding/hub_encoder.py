@@ -15,11 +15,11 @@ from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.embedding.encoders import Forward
-from gobelin.networks.hub_model import PLACE_SETTINGS, Place
+from gobelin.networks.hub_model import PLACE_SETTINGS, ModelSource
 
 
 class HubSettings(Protocol):
-    """The settings that every such encoder has, see `Place`."""
+    """The settings that every such encoder has, see `ModelSource`."""
 
     @property
     def model(self) -> str: ...
@@ -43,7 +43,7 @@ class HubEncoder(Forward, Generic[SettingsT]):
 
     def __init__(self, settings: SettingsT, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
-        self.place = Place(self.kind, settings.model, settings.revision, settings.local_only)
+        self.place = ModelSource(self.kind, settings.model, settings.revision, settings.local_only)
 
     def fingerprint(self) -> str:
         """A hash of settings, precision and the model's files; their place doesn't matter."""

@@ -36,10 +36,10 @@ from numpy.typing import ArrayLike, NDArray
 from gobelin.core.lazy import special
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.variance import (
-    Cells,
     ErrorPart,
     Floats,
     Metric,
+    UnitClassCells,
     model_part,
     shares,
     unit_part,
@@ -266,7 +266,7 @@ def compare(
     drawn_classes = metric == "balanced_accuracy" and one_unit_a_class(labels, unit)
     if drawn_classes:
         a, b, unit, labels = _class_means(a, b, unit, labels)
-    cells = Cells.of(labels, unit)
+    cells = UnitClassCells.of(labels, unit)
     theta_a, share_a = shares(a, cells, metric)
     theta_b, share_b = shares(b, cells, metric)
     theta = np.broadcast_to(theta_a - theta_b, shape[:3])

@@ -32,7 +32,7 @@ class ErrorPart:
 
 
 @dataclass(frozen=True)
-class Cells:
+class UnitClassCells:
     """The P pairs (unit, class) that occur, ordered by unit, and the rows of each pair.
 
     U units, C classes. A pair is called a cell.
@@ -48,7 +48,7 @@ class Cells:
     left_out: tuple[int, ...]  # classes with fewer than two units
 
     @classmethod
-    def of(cls, labels: Ints, units: Ints) -> Cells:
+    def of(cls, labels: Ints, units: Ints) -> UnitClassCells:
         """The cells of labels [N] and units [N]. GobelinError if no class has two units."""
         names, label = np.unique(labels, return_inverse=True)
         unit = np.unique(units, return_inverse=True)[1]
@@ -110,7 +110,7 @@ class Cells:
         return pull if self.units == len(self.size) else np.add.reduceat(pull, self.first, axis=-1)
 
 
-def shares(scores: Floats, cells: Cells, metric: Metric) -> tuple[Floats, Floats]:
+def shares(scores: Floats, cells: UnitClassCells, metric: Metric) -> tuple[Floats, Floats]:
     """The metric [R, G, S], higher is better, and its linear share in each cell [R, G, S, P].
 
     scores [R, G, S, N]. balanced_accuracy (and accuracy, with one class): the mean of the class
@@ -128,7 +128,7 @@ def shares(scores: Floats, cells: Cells, metric: Metric) -> tuple[Floats, Floats
     return -root, -share / (2 * np.where(root > 0, root, 1.0))[..., None]
 
 
-def whole_flip(baseline: Floats, cells: Cells, metric: Metric) -> float:
+def whole_flip(baseline: Floats, cells: UnitClassCells, metric: Metric) -> float:
     """The largest difference that one unit is expected to make: 1 for a hit, the size of its share
     for rmse."""
     if metric != "rmse":
@@ -136,7 +136,7 @@ def whole_flip(baseline: Floats, cells: Cells, metric: Metric) -> float:
     return float(np.sqrt((shares(baseline, cells, metric)[1].mean((0, 1, 2)) ** 2).mean()))
 
 
-def unit_part(share: Floats, cells: Cells, flip: float) -> ErrorPart:
+def unit_part(share: Floats, cells: UnitClassCells, flip: float) -> ErrorPart:
     """Vu from the differences of the cells' shares [P], averaged over all models.
 
     V_c = (sum_u pull^2 + kappa h^2 w_c^2) / ((U_c + kappa)(U_c + kappa - 1)) with w_c = 1/C (Bonett
@@ -152,7 +152,7 @@ def unit_part(share: Floats, cells: Cells, flip: float) -> ErrorPart:
     return ErrorPart("test units", variance, float(degrees))
 
 
-def model_part(name: str, theta: Floats, share: Floats, cells: Cells) -> ErrorPart:
+def model_part(name: str, theta: Floats, share: Floats, cells: UnitClassCells) -> ErrorPart:
     """V_k and I_k of K models: theta, the metric's differences [K]; share, the differences of the
     cells' shares [K, P]."""
     many = len(theta)

@@ -38,7 +38,7 @@ ALPHA = 0.025  # one-sided
 
 
 @dataclass(frozen=True)
-class Trial:
+class ArmComparisons:
     """The comparisons of one arm."""
 
     arm: str
@@ -89,11 +89,13 @@ def verdict(
     arm: str = "the arm",
 ) -> Verdict:
     """The verdict on a single arm; see `verdicts`."""
-    trial = Trial(arm, against_baseline, against_rivals or {}, rivals_against_baseline or {})
+    trial = ArmComparisons(
+        arm, against_baseline, against_rivals or {}, rivals_against_baseline or {}
+    )
     return verdicts([trial], smallest_effect)[0]
 
 
-def verdicts(trials: Sequence[Trial], smallest_effect: float = 0.01) -> list[Verdict]:
+def verdicts(trials: Sequence[ArmComparisons], smallest_effect: float = 0.01) -> list[Verdict]:
     """One verdict for each generator arm, adjusted over the arms (Holm 1979).
 
     smallest_effect: the smallest effect that matters, in the metric's unit, fixed beforehand.
@@ -112,7 +114,7 @@ def verdicts(trials: Sequence[Trial], smallest_effect: float = 0.01) -> list[Ver
 
 
 def _verdict_on(
-    trial: Trial, ps: tuple[float, float, float], smallest_effect: float, arms: int
+    trial: ArmComparisons, ps: tuple[float, float, float], smallest_effect: float, arms: int
 ) -> Verdict:
     equal = [
         name
@@ -157,7 +159,7 @@ def _word(
 
 
 def _sentence(
-    trial: Trial, word: Word, equal: Sequence[str], smallest_effect: float, arms: int
+    trial: ArmComparisons, word: Word, equal: Sequence[str], smallest_effect: float, arms: int
 ) -> str:
     against = trial.against_baseline
     small = _size(against, smallest_effect, False)
@@ -186,7 +188,7 @@ def _sentence(
     return f"{trial.arm} ({against.claim}) {text}. {' '.join(_riders(trial, word, equal, arms))}"
 
 
-def _riders(trial: Trial, word: Word, equal: Sequence[str], arms: int) -> list[str]:
+def _riders(trial: ArmComparisons, word: Word, equal: Sequence[str], arms: int) -> list[str]:
     """Sentences on the limits of the verdict."""
     against = trial.against_baseline
     riders = [

@@ -1,7 +1,7 @@
 """The frame that every trained generator shares: fit, notes, history, save, load, fingerprint.
 
 A generator's own file holds its networks, its loss and its sampling. `Learned` holds the facts
-that follow from the training data, `Fit` is one training, and `Fitted` is its result.
+that follow from the training data, `Fit` is one training, and `FittedSampler` is its result.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.sizes import refuse_size
-from gobelin.networks.condition import ConditionEmbedding, Parts
+from gobelin.networks.condition import ConditionEmbedding, ConditionTensors
 from gobelin.networks.training import Task, TrainingSettings, run
 from gobelin.networks.watching import (
     GRID_IMAGES,
@@ -87,7 +87,7 @@ class Learned:
         """The inverse of `stored`."""
         return Learned.from_dict(config["learned"])
 
-    def parts(self, name: str, condition: Condition) -> Parts:
+    def parts(self, name: str, condition: Condition) -> ConditionTensors:
         """The condition's tensors. Raises a GobelinError where they are not of the kind that `name`
         learned: these fields of this width, and a class below `classes` (or a number)."""
         if condition.fields != self.fields or condition.vectors.shape[2] != self.vector:
@@ -107,7 +107,7 @@ class Learned:
                 f"{name}: learned {self.classes} classes, asked for class {int(target.max())}. Fit"
                 " again."
             )
-        return Parts.of(condition.vectors, condition.present, target, self.number)
+        return ConditionTensors.of(condition.vectors, condition.present, target, self.number)
 
     @property
     def conditional(self) -> bool:
@@ -120,7 +120,7 @@ class Learned:
 
 
 class Facts(Protocol):
-    """The facts that `Fitted` holds: `Learned`, or a dataclass around it."""
+    """The facts that `FittedSampler` holds: `Learned`, or a dataclass around it."""
 
     @property
     def size(self) -> tuple[int, ...]: ...
@@ -134,7 +134,7 @@ NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted(Generic[SettingsT, FactsT, NetworkT]):
+class FittedSampler(Generic[SettingsT, FactsT, NetworkT]):
     """A trained sampler without its sampling. A subclass adds `sample` and the class variables."""
 
     settings: SettingsT
@@ -164,7 +164,7 @@ class Fitted(Generic[SettingsT, FactsT, NetworkT]):
         weights.save(folder, config, self.network, self.version)
 
 
-FittedT = TypeVar("FittedT", bound=Fitted[Any, Any, Any])
+FittedT = TypeVar("FittedT", bound=FittedSampler[Any, Any, Any])
 
 
 def restored(
@@ -176,7 +176,7 @@ def restored(
     learned: Callable[[Mapping[str, Any]], Facts] = Learned.restored,
     memory_format: torch.memory_format = torch.preserve_format,
 ) -> FittedT:
-    """The sampler that `Fitted.save` left in `folder`.
+    """The sampler that `FittedSampler.save` left in `folder`.
 
     settings: its settings class. fresh: its network with fresh weights, from settings and facts.
     learned: the facts from config.json. Raises a GobelinError where the folder is damaged."""
@@ -316,15 +316,15 @@ def from_seed(seed: int, name: str, build: Callable[[], Built]) -> Built:
 
 def batches_of(
     rows: ImageRows,
-    parts: Parts,
+    parts: ConditionTensors,
     batch: int,
     runtime: Runtime,
     signal: Callable[[np.ndarray], Tensor],
-) -> Callable[[int], tuple[Tensor, Parts]]:
+) -> Callable[[int], tuple[Tensor, ConditionTensors]]:
     """The batch of step t: `batch` shuffled rows as the network takes them (`signal`), and their
     conditions (`parts`, of all rows)."""
 
-    def batch_of(step: int) -> tuple[Tensor, Parts]:
+    def batch_of(step: int) -> tuple[Tensor, ConditionTensors]:
         index = rows.drawn(step, batch, runtime.seed)
         images = signal(rows.images[index.numpy()]).to(runtime.device)
         return images, parts.rows(index).to(runtime.device)

@@ -16,7 +16,7 @@ import numpy as np
 from gobelin.core.config import setting
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import atomic_file, load_arrays, save_arrays
-from gobelin.generation.fitting import Fitted, Learned, NetworkT, SettingsT
+from gobelin.generation.fitting import FittedSampler, Learned, NetworkT, SettingsT
 from gobelin.generation.generators import ImageRows
 from gobelin.privacy.guarantee import Budget, Guarantee
 from gobelin.privacy.mean_embedding import MeanEmbedding, factors
@@ -79,7 +79,7 @@ class Released:
         return Released(Learned.restored(config), tuple(config["counts"]), promise)
 
 
-class PrivateFitted(Fitted[SettingsT, Released, NetworkT], Generic[SettingsT, NetworkT]):
+class PrivateFitted(FittedSampler[SettingsT, Released, NetworkT], Generic[SettingsT, NetworkT]):
     """A fitted private generator."""
 
     @property

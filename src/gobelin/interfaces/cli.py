@@ -16,18 +16,15 @@ from gobelin import __version__
 from gobelin.core.printable import counted
 from gobelin.interfaces.brief import all_option, print_brief, rivals_line
 from gobelin.interfaces.examples import EXAMPLES
+from gobelin.interfaces.option_values import MOST_IMAGES, parsed_seeds, query_of, study_settings
 from gobelin.interfaces.options import (
-    MOST_IMAGES,
     augment_options,
     data_options,
     json_option,
     new_workbench,
     open_workbench,
-    parsed_seeds,
-    query_of,
     query_options,
     run_argument,
-    study_settings,
     training_options,
     with_loudness,
 )

@@ -10,15 +10,13 @@ from typing import Any
 import click
 
 from gobelin.interfaces.brief import all_option, print_brief
+from gobelin.interfaces.option_values import query_of, settings_of_groups, weighted_query_of
 from gobelin.interfaces.options import (
     json_option,
     mix_options,
     open_workbench,
-    query_of,
     query_options,
     run_argument,
-    settings_of_groups,
-    weighted_query_of,
 )
 from gobelin.interfaces.terminal import out, print_findings, say, say_json, tell
 

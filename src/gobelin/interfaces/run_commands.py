@@ -11,12 +11,8 @@ import click
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.brief import all_option, print_brief
-from gobelin.interfaces.options import (
-    json_option,
-    open_workbench,
-    run_argument,
-    settings_of_groups,
-)
+from gobelin.interfaces.option_values import settings_of_groups
+from gobelin.interfaces.options import json_option, open_workbench, run_argument
 from gobelin.interfaces.stopping import loading
 from gobelin.interfaces.terminal import (
     out,

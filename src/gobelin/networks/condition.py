@@ -20,7 +20,7 @@ PRIOR_FREQUENCIES = 16  # of the sines and cosines that encode a time in `CodePr
 
 
 @dataclass(frozen=True)
-class Parts:
+class ConditionTensors:
     """The tensors of N conditions that a network reads.
 
     vectors: float32 [N, F, D], of unit length. present: bool [N, F]. target: int64 [N], -1 = none;
@@ -32,43 +32,49 @@ class Parts:
     target: Tensor
 
     @staticmethod
-    def of(vectors: Tensor, present: Tensor, target: Tensor | None, number: bool = False) -> Parts:
+    def of(
+        vectors: Tensor, present: Tensor, target: Tensor | None, number: bool = False
+    ) -> ConditionTensors:
         """Parts in the types that a network takes. target: None means none for every row. number:
         whether the target is a number.
         """
         if target is None:
             target = torch.full((len(present),), -1)
             target = torch.full((len(present),), torch.nan) if number else target
-        return Parts(vectors.float(), present.bool(), target.float() if number else target.long())
+        return ConditionTensors(
+            vectors.float(), present.bool(), target.float() if number else target.long()
+        )
 
     def __len__(self) -> int:
         return len(self.present)
 
-    def rows(self, index: Tensor | slice) -> Parts:
-        return Parts(self.vectors[index], self.present[index], self.target[index])
+    def rows(self, index: Tensor | slice) -> ConditionTensors:
+        return ConditionTensors(self.vectors[index], self.present[index], self.target[index])
 
     @staticmethod
-    def together(parts: Sequence[Parts]) -> Parts:
+    def together(parts: Sequence[ConditionTensors]) -> ConditionTensors:
         """The rows of all, one after the other."""
-        return Parts(
+        return ConditionTensors(
             torch.cat([p.vectors for p in parts]),
             torch.cat([p.present for p in parts]),
             torch.cat([p.target for p in parts]),
         )
 
-    def to(self, device: str | torch.device) -> Parts:
-        return Parts(self.vectors.to(device), self.present.to(device), self.target.to(device))
+    def to(self, device: str | torch.device) -> ConditionTensors:
+        return ConditionTensors(
+            self.vectors.to(device), self.present.to(device), self.target.to(device)
+        )
 
-    def nothing(self) -> Parts:
+    def nothing(self) -> ConditionTensors:
         """The same count of rows, each an empty condition."""
-        return Parts(
+        return ConditionTensors(
             self.vectors,
             torch.zeros_like(self.present),
             torch.full_like(self.target, _none(self.target)),
         )
 
 
-def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
+def hide(parts: ConditionTensors, rng: torch.Generator, whole: float = 0.0) -> ConditionTensors:
     """Hide fields and target at random: of the K parts of a row, each count 0 .. K stays with
     probability 1 / (K + 1).
 
@@ -81,7 +87,7 @@ def hide(parts: Parts, rng: torch.Generator, whole: float = 0.0) -> Parts:
     keep[: round(whole * n)] = True
     keep = keep.to(parts.present.device)
     target = torch.where(keep[:, f], parts.target, _none(parts.target))
-    return Parts(parts.vectors, parts.present & keep[:, :f], target)
+    return ConditionTensors(parts.vectors, parts.present & keep[:, :f], target)
 
 
 def _none(target: Tensor) -> float:
@@ -89,14 +95,14 @@ def _none(target: Tensor) -> float:
     return torch.nan if target.is_floating_point() else -1
 
 
-def jitter(parts: Parts, rng: torch.Generator, amount: float) -> Parts:
+def jitter(parts: ConditionTensors, rng: torch.Generator, amount: float) -> ConditionTensors:
     """Add Gaussian noise of length about `amount` to each vector and scale it back to unit length.
     So the space between the training vectors is learned too (conditioning augmentation, StackGAN,
     Zhang et al. 2017, section 3.2).
     """
     noise = torch.randn(parts.vectors.shape, generator=rng).to(parts.vectors.device)
     moved = parts.vectors + noise * (amount / max(1, parts.vectors.shape[-1]) ** 0.5)
-    return Parts(functional.normalize(moved, dim=-1), parts.present, parts.target)
+    return ConditionTensors(functional.normalize(moved, dim=-1), parts.present, parts.target)
 
 
 class ConditionEmbedding(nn.Module):
@@ -136,7 +142,7 @@ class ConditionEmbedding(nn.Module):
                 spread = spread_of(numbers[known], group[known], middle, least_groups)
                 self.spread.fill_(spread or 1.0)
 
-    def forward(self, parts: Parts) -> Tensor:
+    def forward(self, parts: ConditionTensors) -> Tensor:
         out = self.of_target(parts.target)
         vectors = parts.vectors * max(1, parts.vectors.shape[-1]) ** 0.5
         for f, linear in enumerate(self.linear):
@@ -187,14 +193,14 @@ class CodePrior(nn.Module):
             x = x + block(norm(x) * (1 + scale) + shift)
         return self.out(functional.silu(x))
 
-    def loss(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
+    def loss(self, code: Tensor, parts: ConditionTensors, rng: torch.Generator) -> Tensor:
         """Mean of (v - (u_1 - u_0))^2, t from a logit-normal (Esser et al. 2024, section 3.1)."""
         start = torch.randn(code.shape, generator=rng).to(code.device)
         time = torch.sigmoid(torch.randn(len(code), generator=rng)).to(code.device)
         between = (1 - time[:, None]) * start + time[:, None] * code
         return (self(between, time, self.embedding(parts)).float() - (code - start)).square().mean()
 
-    def draw(self, start: Tensor, parts: Parts, guidance: float, steps: int) -> Tensor:
+    def draw(self, start: Tensor, parts: ConditionTensors, guidance: float, steps: int) -> Tensor:
         """Codes [N, K] from noise [N, K] by Heun's method, with v = v_none + guidance (v_condition
         - v_none) (Ho and Salimans 2022, equation 6).
         """

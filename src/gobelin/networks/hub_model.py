@@ -60,7 +60,7 @@ EMBEDDINGS = ("image_embeds", "text_embeds", "audio_embeds")  # outputs that are
 
 
 @dataclass(frozen=True)
-class Place:
+class ModelSource:
     """Where a model is."""
 
     kind: str  # image, text or audio; the settings are those of `encoders.KIND`

@@ -20,7 +20,13 @@ from torch.nn import functional
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
 from gobelin.core.parse import Unreadable
-from gobelin.networks.hub_model import Place, has_tower, pooled_vector, tower_output, transformers
+from gobelin.networks.hub_model import (
+    ModelSource,
+    has_tower,
+    pooled_vector,
+    tower_output,
+    transformers,
+)
 
 # key in a pooling's configuration of the older spelling: the mode's name in the newer one
 MODES = {
@@ -44,7 +50,7 @@ UNKNOWN_LETTERS = "letters that the model doesn't know"
 class Sentences(nn.Module):
     """A text encoder: tokens of a text to one vector."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ModelSource) -> None:
         super().__init__()
         self.network, self.pooled = place.network()
         self.joint = has_tower(self.network, "text") or type(self.network).__name__.endswith(
@@ -107,7 +113,7 @@ class TextTokenizer:
     prompt: text before every text; '' = the model's default prompt.
     """
 
-    def __init__(self, place: Place, network: Any, prompt: str) -> None:  # noqa: ANN401 - of any class
+    def __init__(self, place: ModelSource, network: Any, prompt: str) -> None:  # noqa: ANN401 - of any class
         library, folder, config = transformers(), place.folder, network.config
         self.tokenizer = place.opened(
             lambda: library.AutoTokenizer.from_pretrained(
@@ -190,7 +196,7 @@ class TextTokenizer:
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
-def _modules(place: Place) -> list[tuple[str, Path]]:
+def _modules(place: ModelSource) -> list[tuple[str, Path]]:
     """Kind and folder of each module that modules.json lists."""
     entries = _stored(place, place.folder / "modules.json") or []
     modules = [
@@ -206,7 +212,7 @@ def _modules(place: Place) -> list[tuple[str, Path]]:
     return modules
 
 
-def _modes(place: Place, folder: Path) -> tuple[str, ...]:
+def _modes(place: ModelSource, folder: Path) -> tuple[str, ...]:
     """Modes of a pooling's config.json, in the older or the newer spelling."""
     stored = _stored(place, folder / "config.json")
     names = (
@@ -223,7 +229,7 @@ def _modes(place: Place, folder: Path) -> tuple[str, ...]:
     return modes
 
 
-def _dense(place: Place, folder: Path) -> nn.Module:
+def _dense(place: ModelSource, folder: Path) -> nn.Module:
     """A linear layer and its activation."""
     stored = _stored(place, folder / "config.json")
     kind = str(stored.get("activation_function", "Tanh")).rsplit(".", 1)[-1]
@@ -244,7 +250,7 @@ def _dense(place: Place, folder: Path) -> nn.Module:
     return nn.Sequential(layer, getattr(nn, kind)())
 
 
-def _stored(place: Place, path: Path) -> Any:  # noqa: ANN401 - JSON is any
+def _stored(place: ModelSource, path: Path) -> Any:  # noqa: ANN401 - JSON is any
     """The content of a JSON file; {} where there is none."""
     try:
         return read_json(path) if path.is_file() else {}

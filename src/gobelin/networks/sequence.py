@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gobelin.networks.condition import ConditionEmbedding, Parts
+from gobelin.networks.condition import ConditionEmbedding, ConditionTensors
 
 MOST_NUMBERS = 2**16  # whose conditional distributions are computed at once
 
@@ -240,7 +240,7 @@ class PatchSequence(nn.Module):
         """Levels as numbers in -1 .. 1."""
         return level.to(self.place.dtype) * (2 / (self.levels - 1)) - 1
 
-    def contexts(self, level: Tensor, parts: Parts, dropout: float = 0.0) -> Tensor:
+    def contexts(self, level: Tensor, parts: ConditionTensors, dropout: float = 0.0) -> Tensor:
         """Contexts [N, P, width] of level [N, P, K]; that of patch i depends on patches before i
         only. dropout: rate; one mask for all patches of an image (Gal and Ghahramani 2016, section
         4).
@@ -261,7 +261,9 @@ class PatchSequence(nn.Module):
             x = block(x, block.styles(embedded), keep)
         return self.norm(x)
 
-    def loss(self, level: Tensor, parts: Parts, dropout: float, rng: torch.Generator) -> Tensor:
+    def loss(
+        self, level: Tensor, parts: ConditionTensors, dropout: float, rng: torch.Generator
+    ) -> Tensor:
         """Mean bits of a number of level [N, P, K], over as many random patches of the batch as
         MOST_NUMBERS allows.
         """
@@ -273,7 +275,7 @@ class PatchSequence(nn.Module):
             context, target, real = context[chosen], target[chosen], real[chosen]
         return -self.head(context, target, real).sum() / real.sum() / math.log(2)
 
-    def forward(self, level: Tensor, parts: Parts) -> Tensor:
+    def forward(self, level: Tensor, parts: ConditionTensors) -> Tensor:
         """log p(x_t | x_<t, condition) of every number of level [N, P, K], in nats; 0 where
         padded.
         """
@@ -291,7 +293,9 @@ class PatchSequence(nn.Module):
         return torch.cat([self.head(*piece) for piece in pieces]).view_as(level)
 
     @torch.no_grad()
-    def draw(self, uniform: Tensor, parts: Parts, guidance: float) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, uniform: Tensor, parts: ConditionTensors, guidance: float
+    ) -> tuple[Tensor, Tensor]:
         """Levels [N, P, K], drawn by inverse distribution functions from uniform numbers [N, H W C]
         in order, and the sum [N] of their log-probabilities.
 

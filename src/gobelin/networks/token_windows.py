@@ -39,7 +39,7 @@ class Branch:
 
 
 @dataclass(frozen=True, eq=False)
-class Weights:
+class EncoderWeights:
     """What the network has learned; all float32.
 
     table: uint8 [V, E], the vectors of V tokens. scale, low: [S], what a step of the table is worth
@@ -65,7 +65,7 @@ class Weights:
     smallest: float
 
 
-class Words:
+class WordTokens:
     """Tokens of texts, each word read once.
 
     No token of the encoder's vocabulary goes on after a blank, so the tokens of a text are those of
@@ -89,7 +89,7 @@ class Words:
         return self._known[word]
 
 
-def vectors(weights: Weights, sentences: Sequence[Sequence[int]]) -> np.ndarray:
+def vectors(weights: EncoderWeights, sentences: Sequence[Sequence[int]]) -> np.ndarray:
     """float32 [n, D], of unit length, of n sentences of tokens."""
     parts, start, count = [], 0, 0
     for k, tokens in enumerate(sentences):
@@ -100,7 +100,7 @@ def vectors(weights: Weights, sentences: Sequence[Sequence[int]]) -> np.ndarray:
     return np.concatenate([*parts, _vectors(weights, sentences[start:])])
 
 
-def _vectors(weights: Weights, sentences: Sequence[Sequence[int]]) -> np.ndarray:
+def _vectors(weights: EncoderWeights, sentences: Sequence[Sequence[int]]) -> np.ndarray:
     """The same for sentences that are read at once."""
     lengths = np.array([len(tokens) for tokens in sentences])
     different, place = np.unique(np.concatenate(sentences), return_inverse=True)
@@ -117,7 +117,7 @@ def _vectors(weights: Weights, sentences: Sequence[Sequence[int]]) -> np.ndarray
     return _answer(weights, _summed(weights, read, lengths), lengths)
 
 
-def _normalised(x: np.ndarray, weights: Weights) -> np.ndarray:
+def _normalised(x: np.ndarray, weights: EncoderWeights) -> np.ndarray:
     """Rows of mean 0 and variance 1 (Ba et al. 2016), times the gain, plus the shift."""
     x = x - x.mean(1, keepdims=True)
     variance = np.einsum("ij,ij->i", x, x) / x.shape[1]
@@ -180,7 +180,7 @@ def _different(windows: np.ndarray, base: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _summed(
-    weights: Weights, read: Sequence[tuple[np.ndarray, np.ndarray]], lengths: np.ndarray
+    weights: EncoderWeights, read: Sequence[tuple[np.ndarray, np.ndarray]], lengths: np.ndarray
 ) -> np.ndarray:
     """float32 [n, E + B * H]: the sum over each sentence's tokens of what was read of them,
     normalised over all parts together. A normalised row is the row less its mean, over its
@@ -204,7 +204,7 @@ def _weighed(
     return share.reshape(shape).astype(np.float32) @ rows
 
 
-def _answer(weights: Weights, summed: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+def _answer(weights: EncoderWeights, summed: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """float32 [n, D]: the dense layers, and the scaling to length 1."""
     count = lengths[:, None].astype(np.float32)
     x = (summed @ weights.out + count * weights.out_offset) / np.sqrt(count)

@@ -30,7 +30,7 @@ NEAR = 0.05  # a number is told where it is wrong by this share of its own size 
 
 
 @dataclass(frozen=True)
-class Cells:
+class AttackedCells:
     """The cells of training, held-out and generated rows: the same columns of each."""
 
     train: Columns
@@ -72,7 +72,7 @@ class Success:
         return self.train.low > self.guessed.high
 
 
-def attacked(cells: Cells, rng: np.random.Generator) -> list[Success]:
+def attacked(cells: AttackedCells, rng: np.random.Generator) -> list[Success]:
     """All three attacks; inference for every column. [] with fewer than two columns or two rows."""
     made = _distinct(cells.generated)
     n = min(len(_any(cells.train)), len(_any(cells.holdout)), MOST_ATTACKS)

@@ -22,7 +22,7 @@ NAMED_ROWS = 10  # training rows that stand out most
 
 
 @dataclass(frozen=True)
-class Controls:
+class OverfittedControls:
     """The results of one attack on two generators that are over-fitted on purpose."""
 
     found: Interval | None  # share of training rows; None with too few held-out rows
@@ -66,7 +66,7 @@ class Controls:
 def verdict(
     attacks: Mapping[str, Attack],
     p_values: Mapping[str, float],
-    controls: Mapping[str, Controls],
+    controls: Mapping[str, OverfittedControls],
     ids: Sequence[str],
 ) -> Finding:
     """The finding about the attack that may find most. p_values: adjusted. controls: of every
@@ -90,7 +90,7 @@ def verdict(
     return replace(found, verdict=word, sure=sure, rows=rows)
 
 
-def _word(alarm: bool, single: bool, controls: Collection[Controls]) -> tuple[str, bool]:
+def _word(alarm: bool, single: bool, controls: Collection[OverfittedControls]) -> tuple[str, bool]:
     """The verdict, and whether it claims anything. alarm: the set of training rows can be told.
     single: so can single rows, at few false alarms. controls: of every attack."""
     if any(both.differ for both in controls):

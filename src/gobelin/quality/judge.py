@@ -21,7 +21,7 @@ from gobelin.embedding.encoders import Encoder
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import proportion
 from gobelin.privacy import planted_copies
-from gobelin.privacy.attribute_attacks import Cells
+from gobelin.privacy.attribute_attacks import AttackedCells
 from gobelin.privacy.audits import AuditInput, References, Result
 
 LOWEST_FREQUENCIES = 12  # of each axis and colour
@@ -108,7 +108,7 @@ def audited(
     exchangeable: str,
     seed: int,
     row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None,
-    cells: Callable[[], Cells] | None = None,
+    cells: Callable[[], AttackedCells] | None = None,
     references: References | None = None,
 ) -> Mapping[str, Result]:
     """{audit: its result}.

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.lazy import csgraph, sparse
 from gobelin.core.machine import numpy_generator
 from gobelin.core.neighbours import nearest
-from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import intervals
 from gobelin.evidence.intervals import Interval
@@ -276,61 +275,3 @@ def near_duplicate_groups(embeddings: Embeddings, rows: np.ndarray, near: float)
     same = np.flatnonzero(distance <= near * np.median(distance))
     edges = sparse.coo_matrix((np.ones(len(same)), (same, neighbour[same])), (len(rows), len(rows)))
     return csgraph.connected_components(edges, directed=False)[1].astype(np.int64)
-
-
-@dataclass(frozen=True)
-class BorrowedCaption:
-    """A caption for a row that has none.
-
-    row, donor: row numbers in the dataset. cosine: of the row's other fields with the donor's
-    caption. closeness: the share of captioned rows that are no nearer to the nearest caption of
-    another group. It says how near a caption is, not whether it is true.
-    """
-
-    row: int
-    donor: int
-    cosine: float
-    closeness: float
-
-
-def borrowed_captions(
-    shared: Shared, field: str, rows: np.ndarray, groups: Sequence[str]
-) -> list[BorrowedCaption]:
-    """For each of these rows without the field, but with another one, the donor: the row of another
-    group whose value of the field is nearest to the row's fields together.
-
-    field: name of the caption field. rows: int64 [n]. groups: [N], of all rows. Empty where fewer
-    than two rows have the field.
-    """
-    column = shared.fields.index(field)
-    without_field = shared.vectors.copy()
-    without_field[:, column] = 0
-    queries = replace(shared, vectors=without_field).pooled()
-    candidates = rows[np.delete(shared.present[rows], column, 1).any(1)]
-    has_field = shared.has(field)[candidates]
-    captioned, uncaptioned = candidates[has_field], candidates[~has_field]
-    pool = rows[shared.has(field)[rows]]
-    if not len(captioned) or not len(uncaptioned) or len(pool) < 2:
-        return []
-    group = np.unique(np.asarray(groups), return_inverse=True)[1]
-
-    def closest(which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The largest cosine to a caption of another group, and its row."""
-        cosine, donor = np.zeros(len(which)), np.zeros(len(which), np.int64)
-        for start in range(0, len(which), 1024):
-            block = slice(start, start + 1024)
-            some = which[block]
-            other_group = group[some][:, None] != group[pool]
-            cosines = np.where(other_group, queries[some] @ shared.of(field)[pool].T, -np.inf)
-            cosine[block], donor[block] = cosines.max(1), pool[cosines.argmax(1)]
-        return cosine, donor
-
-    captioned_cosines = np.sort(closest(captioned)[0])
-    cosine, donor = closest(uncaptioned)
-    closeness = np.searchsorted(captioned_cosines, cosine, side="right") / len(captioned_cosines)
-    pairs = zip(uncaptioned, donor, cosine, closeness, strict=True)
-    return [
-        BorrowedCaption(int(r), int(d), float(c), float(share))
-        for r, d, c, share in pairs
-        if c > -np.inf
-    ]

@@ -30,13 +30,13 @@ from gobelin.workbench.query import (
     Texts,
     Weights,
     refuse_none,
-    search_parts,
     texts_of,
     weighted_parts,
 )
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
+from gobelin.workbench.search_parts import search_parts
 
 
 @typed_methods(**ARGUMENTS)
@@ -267,11 +267,11 @@ class Workbench:
         steps: evaluations of the network, 0 = as the generator's default. query: {flag or column:
         text}, the same as arguments of their own (text="a red bird"). signer: signs the images.
         """
-        from gobelin.workbench.generate import images
+        from gobelin.workbench.generate import images, request
 
         self.run = needs.predictor(self.run)
         begin, where, to = (None if file is None else Path(file) for file in (source, mask, out))
-        start = images.Start(begin, where, strength, guidance, steps)
+        start = request.Start(begin, where, strength, guidance, steps)
         parts, named = texts_of({**(query or {}), **flags}), None if label is None else str(label)
         return images.generate(self.run, seeds, named, parts, to, start, signer)
 

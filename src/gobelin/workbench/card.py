@@ -18,7 +18,8 @@ from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
 from gobelin.privacy.guarantee import Guarantee
 from gobelin.report.drawing import NUMERIC_COLUMNS, PrintedTable
-from gobelin.report.page import markdown_text, tables
+from gobelin.report.finding_tables import tables
+from gobelin.report.page import markdown_text
 from gobelin.workbench import disclosure
 from gobelin.workbench.portable import portable
 from gobelin.workbench.run import privacy_ledger

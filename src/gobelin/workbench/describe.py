@@ -19,7 +19,7 @@ import numpy as np
 
 from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Cell
-from gobelin.data.images import image_values
+from gobelin.data.files import file_values
 from gobelin.data.media import kinds as media
 from gobelin.data.numbers import Writing
 from gobelin.data.provenance import is_marked, read_lineage
@@ -32,9 +32,9 @@ from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.explain.asked import AskedRow, named_row, of_query, of_run
 from gobelin.workbench.hits import FILES, found, text_of
-from gobelin.workbench.query import parts_of_row, search_parts
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
+from gobelin.workbench.search_parts import parts_of_row, search_parts
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
 MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with
@@ -145,7 +145,7 @@ def _generated_images(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
     for field in run.data.schema.fields:
         if field.name not in cells or field.kind not in media():
             continue
-        for data in image_values(cells[field.name]):
+        for data in file_values(cells[field.name]):
             if not isinstance(data, bytes) or not is_marked(data):
                 continue
             lineage = read_lineage(io.BytesIO(data)) or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,94 +17,22 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.targets import target_of
 from gobelin.evidence.findings import Finding
-from gobelin.prediction import abstention, evaluation, mistakes, scoring
+from gobelin.prediction import abstention, evaluation, scoring
 from gobelin.prediction.predictor import Model, Predictions
 from gobelin.quality.data import Check
 from gobelin.report import answer
 from gobelin.report.exhibits import Exhibits
-from gobelin.workbench import shown_rows, trades
+from gobelin.workbench import trades
 from gobelin.workbench.evaluation import Evaluation
 from gobelin.workbench.one_field import one_field
 from gobelin.workbench.predict import new_rows
 from gobelin.workbench.run.delivered import RunDelivered
 from gobelin.workbench.run.parts import recorded
 from gobelin.workbench.run.predictor import RunPredictor
+from gobelin.workbench.scored_rows import MOST_MISTAKES, ScoredRows
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
-MOST_MISTAKES = 10
-LARGEST_MATRIX = 25  # classes; of more, the pairs that are mistaken most often are listed
-MOST_PAIRS = 40  # in that list
 ALL_FIELDS = "all together"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Rows that were scored, with what is known of them."""
-
-    dataset: Dataset  # all rows
-    schema: Schema
-    rows: np.ndarray  # int64 [n], of the dataset: those that were scored
-    target: Target  # of the scored rows
-    predictions: Predictions  # of the scored rows
-
-    def mistakes(self, folder: Path | None = None) -> dict[str, Any]:
-        """The data of the exhibit of the worst mistakes. folder: the run's, for small pictures."""
-        worst = mistakes.worst(self.predictions, self.target, MOST_MISTAKES)
-        places = [int(self.rows[m.row]) for m in worst]
-        cells = shown_rows.shown_cells(self.dataset, self.schema, places)
-        field = shown_rows.picture_field(self.schema)
-        before = "true value " if self.target.kind == "number" else ""
-        return {
-            "count": len(self.target),
-            "rows": [
-                {
-                    "truth": m.truth,
-                    "predicted": m.predicted,
-                    "title": f"{before}{m.truth}, predicted {m.predicted}",
-                    "note": m.detail,
-                    **shown_rows.record(self.dataset, place, texts, field, folder),
-                }
-                for m, place, texts in zip(worst, places, cells, strict=True)
-            ],
-        }
-
-    def shown(self) -> dict[str, dict[str, Any]]:
-        """The data of both exhibits, without pictures."""
-        confusion = {} if self.target.kind == "number" else {"confusion": self.confusion()}
-        return {"mistakes": self.mistakes(), **confusion}
-
-    def confusion(self) -> dict[str, Any]:
-        """The data of the exhibit of the confusion; for numbers there is none."""
-        target, n = self.target, len(self.target)
-        right = int(mistakes.right_rows(self.predictions, target).sum())
-        names = target.classes
-        if target.kind == "labels":
-            table = mistakes.label_errors(self.predictions, target)
-            return {
-                "right": right,
-                "count": n,
-                "pairs": [],
-                "columns": ["label", "rows with it", "missed", "rows without it", "added"],
-                "rows": [[names[c], *map(int, row)] for c, row in enumerate(table)],
-            }
-        counts = mistakes.confusion(self.predictions, target)
-        pairs: list[dict[str, Any]] = [
-            {
-                "class": names[t],
-                "taken_for": names[p],
-                "count": int(counts[t, p]),
-                "rows": int(counts[t].sum()),
-            }
-            for t, p in zip(*np.nonzero(counts), strict=True)
-            if t != p
-        ]
-        pairs.sort(key=lambda one: -int(one["count"]))
-        shown: dict[str, Any] = {"right": right, "count": n, "pairs": pairs[:MOST_PAIRS]}
-        if len(names) <= LARGEST_MATRIX:
-            return shown | {"labels": list(names), "counts": counts.tolist()}
-        heads = ("class", "taken for", "rows", "of")
-        listed = [[p["class"], p["taken_for"], p["count"], p["rows"]] for p in shown["pairs"]]
-        return shown | {"columns": list(heads), "rows": listed}
 
 
 def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
@@ -123,7 +51,7 @@ def evaluated(delivered: RunDelivered, exhibits: Exhibits) -> list[Finding]:
     left_out = predictor.features.data.settings.leave_out
     findings += one_field(predictor.model, x, predictions, target, groups, left_out)
     findings += trades.traded_rows(predictor, rows, predictions)
-    scored = Scored(whole.dataset, whole.schema, rows, target, predictions)
+    scored = ScoredRows(whole.dataset, whole.schema, rows, target, predictions)
     _show_fields(findings, predictor.fields, chance, exhibits)
     if target.kind != "number":
         exhibits.confusion("confusion", scored.confusion())
@@ -206,7 +134,7 @@ def of_validation(predictor: RunPredictor, findings: Sequence[Finding]) -> Evalu
         whole, rows = predictor.checked.rows, _validation_rows(predictor)
         x = predictor.inputs(predictor.features.embeddings.rows(rows))
         target, found = whole.target.rows(rows), predictor.model.predict(x)
-        shown = Scored(whole.dataset, whole.schema, rows, target, found).shown()
+        shown = ScoredRows(whole.dataset, whole.schema, rows, target, found).shown()
     return _evaluation(predictor, findings, shown, "validation rows")
 
 
@@ -248,7 +176,7 @@ def evaluated_on(delivered: RunDelivered, dataset: Dataset, settings: Check) -> 
     findings, predictions = evaluation.evaluate(model, x, truth, groups, chance)
     left_out = features.data.settings.leave_out
     findings += one_field(model, x, predictions, truth, groups, left_out)
-    shown = Scored(rows, schema, chosen, truth, predictions).shown()
+    shown = ScoredRows(rows, schema, chosen, truth, predictions).shown()
     which = f"{'row' if len(chosen) == 1 else 'rows'} of {Path(dataset.source).name}"
     return _evaluation(predictor, findings, shown, which)
 

@@ -15,7 +15,7 @@ from gobelin.prediction.fusion_choice import POOL
 from gobelin.privacy.guarantee import Guarantee
 from gobelin.quality.few_rows import too_few
 from gobelin.report.exhibits import Exhibits
-from gobelin.workbench.run import privacy_ledger
+from gobelin.workbench.run import privacy_ledger, trainings
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -64,13 +64,13 @@ def fitted(run: Run, exhibits: Exhibits) -> list[Finding]:
             "fusion",
         )
     findings += features.tuning_findings()
-    if generator.trained_steps or predictor.space.settings.base:
+    if trainings.trained_steps(generator) or predictor.space.settings.base:
         findings.append(_space(predictor.space.alignment))
-    if steps := generator.trained_steps:
+    if steps := trainings.trained_steps(generator):
         findings.append(_generator(generator, steps))
-        if promise := generator.promise:
+        if promise := trainings.promise(generator):
             findings.append(_promise(generator, promise))
-        if grids := generator.grids():
+        if grids := trainings.grids(generator):
             exhibits.sheet(
                 "generator_images",
                 f"Images of {generator.settings.name} during training, made from the conditions of"
@@ -78,7 +78,7 @@ def fitted(run: Run, exhibits: Exhibits) -> list[Finding]:
                 [{"label": f"after {step} steps", "images": [path]} for step, path in grids],
                 "Images during training",
             )
-    if curves := generator.curves():
+    if curves := trainings.curves(generator):
         looks = sorted({step for curve in curves.values() for step in curve})
         exhibits.curve(
             "generator",
@@ -161,7 +161,7 @@ def train_generators(run: Run) -> None:
 def _tell_likeness(run: Run) -> None:
     """Warn where images of one of the most frequent classes hardly differ, once. Nothing for other
     targets."""
-    from gobelin.workbench.generate import images, likeness  # they load Pillow
+    from gobelin.workbench.generate import likeness, request  # they load Pillow
 
     target, train = run.checked.rows.target, run.checked.rows.part("train")
     if not target.exclusive or not len(train):
@@ -169,13 +169,13 @@ def _tell_likeness(run: Run) -> None:
     model = run.predictor.model
     values = np.asarray(target.values[train])
     classes, counts = np.unique(values[values >= 0], return_counts=True)
-    trained, start = run.generator.sampler(0), images.Start()
+    trained, start = run.generator.sampler(0), request.Start()
     if not {"target", "text"} & trained.sampler.accepts or "source" in trained.sampler.accepts:
         return
     controls = Controls(run.settings.generator.guidance)
     for k in np.argsort(-counts, kind="stable")[:FIT_CLASSES]:
         label = str(model.classes[int(classes[k])])
-        condition = images.condition_of(run, trained, label, {}, start, 1)
+        condition = request.condition_of(run, trained, label, {}, start, 1)
         repeated = condition.rows([0] * FIT_SEEDS)
         made = np.concatenate(list(trained.sample(repeated, range(FIT_SEEDS), controls)))
         if likeness.tell(run, condition, made, f"for {label!r}"):
@@ -190,7 +190,7 @@ def _generator(generator: RunGenerator, steps: int) -> Finding:
         f" {generator.medium.unit} in the column {generator.column}",
         f"trained from {settings.seeds} random starts" if settings.seeds > 1 else "",
         f"images during training: {generator.stage(0)}/samples in the run folder"
-        if generator.grids()
+        if trainings.grids(generator)
         else "",
         generator.few_steps(steps) or "gobelin generate makes images",
     ]
@@ -222,6 +222,12 @@ def key_of_curves(run: Run) -> str:
     """Hash of what the findings show beside the predictor; '' where there is nothing."""
     tuning = [f.to_dict() for f in run.features.tuning_findings()]
     spent = privacy_ledger.spent(run.folder)
-    parts = (run.generator.curves(), tuning, run.generator.trained_steps, run.delivered.key, spent)
+    parts = (
+        trainings.curves(run.generator),
+        tuning,
+        trainings.trained_steps(run.generator),
+        run.delivered.key,
+        spent,
+    )
     shown = [part for part in parts if part]
     return fingerprint(*shown) if shown else ""

@@ -16,7 +16,7 @@ from gobelin.data.frames import TableLike
 from gobelin.data.hub_datasets import hub_name
 from gobelin.data.read import read, refuse_missing
 from gobelin.embedding.schema import restored
-from gobelin.workbench import disclosure
+from gobelin.workbench import disclosure, saved_run
 from gobelin.workbench.portable import names_of, portable
 from gobelin.workbench.run import replay
 from gobelin.workbench.run.chain import Run
@@ -57,9 +57,7 @@ def opened(run: str | Path, progress: Progress, settings: Mapping[str, Any] | No
     """
     folder = RunFolder(Path(run))
     if folder.saved:
-        from gobelin.workbench import save
-
-        save.check(folder.folder)
+        saved_run.check(folder.folder)
     if not folder.exists():
         raise GobelinError(
             f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"

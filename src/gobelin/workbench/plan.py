@@ -7,7 +7,7 @@ from gobelin.generation.image_rows import refuse_medium
 from gobelin.prediction import fusion_choice
 from gobelin.privacy.terms import Terms
 from gobelin.workbench import cost
-from gobelin.workbench.run import privacy_ledger
+from gobelin.workbench.run import privacy_ledger, trainings
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -122,7 +122,8 @@ def summary(run: Run) -> list[str]:
     fields = ", ".join(
         f"{f.name} ({f.encoder}: {', '.join(f.columns)})" for f in run.data.schema.fields
     )
-    made = run.generator.trained_steps  # fewer than set, where minutes ended the training
+    # fewer than set, where minutes ended the training
+    made = trainings.trained_steps(run.generator)
     steps = made or settings.generator.steps or "no"
     return [
         f"data: {settings.data.path or 'not here'}, target {settings.data.target or 'none'}",

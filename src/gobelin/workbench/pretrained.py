@@ -11,7 +11,7 @@ from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
-from gobelin.workbench import save
+from gobelin.workbench import saved_run
 from gobelin.workbench.bench import Workbench
 
 
@@ -31,13 +31,13 @@ def from_pretrained(
     """
     folder = Path(name).expanduser()
     if not folder.is_dir() and hub.is_id(str(name)):
-        folder = hub.without_links(hub.snapshot(str(name), save.PATTERNS, revision))
+        folder = hub.without_links(hub.snapshot(str(name), saved_run.PATTERNS, revision))
     elif not folder.is_dir():
         raise GobelinError(
             f"{name}: no such folder, and no OWNER/REPOSITORY. Give the folder of a saved run."
         )
     if not RunFolder(folder).saved:
-        save.check(folder)  # raises with what is missing; `open` checks a saved run
+        saved_run.check(folder)  # raises with what is missing; `open` checks a saved run
     return Workbench.open(folder, progress, settings)
 
 

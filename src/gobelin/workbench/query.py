@@ -1,30 +1,18 @@
-"""Queries of a user as cells, as parts of a search, or as a class."""
+"""What a user asks with: {flag or column: text}, read as cells of fields."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.data.dates import YEAR_ALONE, days, span
+from gobelin.data.dates import YEAR_ALONE
 from gobelin.data.fields import Cell, Field
-from gobelin.data.numbers import number
-from gobelin.data.spelling import spelled
 from gobelin.embedding.encoders import Encoder
-from gobelin.embedding.features import Embeddings
-from gobelin.embedding.row_filter import column_name
-from gobelin.embedding.row_search import Fact, Part
 from gobelin.embedding.schema import build_encoder
-from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.data import RunData
-from gobelin.workbench.run.space import RunSpace
 
 Text = str | float | Path  # what a part of a query may be; a path names an image or a sound
 Texts = Mapping[str, Text | Sequence[Text]]  # flag or column -> one text or several
@@ -60,25 +48,30 @@ def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
     it, the first one that has the columns in the text is meant. Raises GobelinError for an empty
     query and for an unknown flag or column.
     """
+    refuse_empty(query)
     cells: dict[str, Cell] = {}
     for key, text in query.items():
-        field, encoder, value = _meant(data, key, text)
-        cell = _dated(data, encoder.parse(value, field))
+        field, encoder, value = meant(data, key, text)
+        cell = with_first_days(data, encoder.parse(value, field))
         cells[field.name] = {**cells.get(field.name, {}), **cell}
-    if not cells:
-        raise GobelinError("query: is empty. Give --text, --image, --row or --query COLUMN=VALUE.")
     return cells
 
 
-def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
+def refuse_empty(query: Sized) -> None:
+    """Raises GobelinError for a query without any part."""
+    if not len(query):
+        raise GobelinError("query: is empty. Give --text, --image, --row or --query COLUMN=VALUE.")
+
+
+def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     """The field of a flag or column, its encoder, and the text as that encoder reads it."""
     fields, choices = data.schema.fields, data.settings.choices
-    key = _usual(data, key)
+    key = usual_name(data, key)
     column = next((f for f in fields if key in f.columns), None)
     if column is not None:
         encoder = build_encoder(column.encoder, choices)
         return column, encoder, f"{key}={text}" if encoder.joined else text
-    flags = {f.name: catalog.declared("encoders", f.encoder, "flag") for f in fields}
+    flags = {f.name: flag_of(f) for f in fields}
     named = [f for f in fields if f.name == key] or [f for f in fields if flags[f.name] == key]
     if not named:
         known = {*flags.values(), *(c for f in fields for c in f.columns)}
@@ -91,7 +84,12 @@ def _meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     return named[0], build_encoder(named[0].encoder, choices), text
 
 
-def _dated(data: RunData, cell: Cell) -> Cell:
+def flag_of(field: Field) -> str:
+    """The flag of a query for this field, such as `text`; '' for none."""
+    return str(catalog.declared("encoders", field.encoder, "flag"))
+
+
+def with_first_days(data: RunData, cell: Cell) -> Cell:
     """The cell with the first day of a year in the place of the year, in columns of dates."""
     return {
         c: f"{v.strip()}-01-01"
@@ -104,12 +102,12 @@ def _dated(data: RunData, cell: Cell) -> Cell:
 def kind_of(data: RunData, key: str, text: str) -> str:
     """The kind of the field that a part of a query means; '' of a prompt that no field reads."""
     try:
-        return _meant(data, key, text)[0].kind
+        return meant(data, key, text)[0].kind
     except GobelinError:
         return ""
 
 
-def _usual(data: RunData, key: str) -> str:
+def usual_name(data: RunData, key: str) -> str:
     """The flag that another name of it means, where no field or column has this name."""
     names = {name for f in data.schema.fields for name in (f.name, *f.columns)}
     return key if key in names else catalog.OTHER_FLAGS.get(key, key)
@@ -141,170 +139,3 @@ def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple
 
 def _list(texts: Text | Sequence[Text]) -> list[str]:
     return list(map(str, texts)) if isinstance(texts, list | tuple) else [str(texts)]
-
-
-@dataclass
-class _Cells:
-    """A part of a query before it is embedded: one cell as each of some fields."""
-
-    cells: dict[str, Cell]
-    weight: float
-    joined: bool  # whether other columns of the same field may join the cell
-
-
-def search_parts(space: RunSpace, parts: Sequence[tuple[str, str, float]]) -> list[Part]:
-    """The parts of a query, for `row_search`.
-
-    A flag looks in every field that it fits: a text in all fields of text, facts in the fields of
-    their columns. Columns of one field with the same weight are one cell of that field. Raises
-    GobelinError where the parts cancel each other.
-    """
-    found: list[_Cells] = []
-    for key, text, weight in parts:
-        for new in _cells_of(space.features.data, key, text, weight):
-            same = (old for old in found if new.joined and _joins(old, new))
-            if old := next(same, None):
-                ((field, cell),) = new.cells.items()
-                old.cells[field] |= cell
-            else:
-                found.append(new)
-    if not found:
-        query_cells(space.features.data, {})  # raises for an empty query
-    built = [_embedded(space, cells) for cells in found]
-    total = sum(part.weight * part.vectors[0] for part in built)
-    if float(np.linalg.norm(total)) < 1e-6:
-        raise GobelinError(
-            "query: its parts cancel each other, nothing is left to search for. Change a weight."
-        )
-    return built
-
-
-def parts_of_row(space: RunSpace, cells: Mapping[str, Cell], embeddings: Embeddings) -> list[Part]:
-    """The fields of a row, {field: cell}, as parts of a search: one for each. embeddings: of this
-    row alone."""
-    parts = []
-    for name in cells:
-        own = embeddings.only([name])
-        if name in space.alignment.fields and own.present.any():
-            parts.append(_embedded(space, _Cells({name: cells[name]}, 1.0, False), own))
-    return parts
-
-
-def _joins(old: _Cells, new: _Cells) -> bool:
-    """Whether the columns of a new part belong to the cell of an earlier one."""
-    if not old.joined or old.weight != new.weight or set(old.cells) != set(new.cells):
-        return False
-    ((field, cell),) = new.cells.items()
-    return not set(old.cells[field]) & set(cell)
-
-
-def _cells_of(data: RunData, key: str, text: str, weight: float) -> list[_Cells]:
-    """The parts that a flag or column and its text mean."""
-    field, encoder, value = _meant(data, key, text)
-    key = _usual(data, key)
-    alone = key in field.columns or key == field.name
-    if not encoder.joined:
-        like = [field] if alone else [f for f in data.schema.fields if _flag(f) == key]
-        return [_Cells({f.name: encoder.parse(value, f) for f in like}, weight, False)]
-    texts: dict[str, list[str]] = {}  # of each field of facts
-    for fact in value.split(","):
-        name = fact.partition("=")[0].strip()
-        fits = (f for f in data.schema.fields if name in f.columns and _flag(f) == _flag(field))
-        texts.setdefault(next(fits, field).name, []).append(fact)
-    return [
-        _Cells({name: encoder.parse(",".join(facts), data.schema.field(name))}, weight, True)
-        for name, facts in texts.items()
-    ]
-
-
-def _flag(field: Field) -> str:
-    return str(catalog.declared("encoders", field.encoder, "flag"))
-
-
-def _embedded(space: RunSpace, part: _Cells, ready: Embeddings | None = None) -> Part:
-    """The part with its vectors, and with its cells in a form that stored cells compare with.
-    ready: the embeddings of its only field, where they are there already."""
-    embedder, schema = space.features.embedder, space.features.data.schema
-    embedded = (
-        [ready]
-        if ready is not None
-        else [
-            embedder.embed_cells({field: _dated(space.features.data, cell)})
-            for field, cell in part.cells.items()
-        ]
-    )
-    vectors = [space.alignment.project(x).pooled()[0] for x in embedded]
-    fields = tuple(space.alignment.fields.index(field) for field in part.cells)
-    texts: dict[str, str] = {}
-    facts: dict[str, Fact] = {}
-    columns: list[str] = []
-    for field, cell in part.cells.items():
-        known = getattr(embedder.encoders[field], "columns", {})
-        for column, value in cell.items():
-            kind = schema.kind(column)
-            if kind == "text":
-                texts[column_name(column)] = str(value)
-            elif (fact := _fact(kind, value, known.get(column, {}))) is not None:
-                facts[column_name(column)] = fact
-        if schema.field(field).kind == "text":
-            columns += map(column_name, schema.field(field).columns)
-    whole = all(set(schema.field(f).columns) == set(cell) for f, cell in part.cells.items())
-    return Part(fields, np.stack(vectors), part.weight, texts, facts, tuple(columns), whole)
-
-
-def _fact(kind: str, value: Any, learned: Mapping[str, Any]) -> Fact | None:  # noqa: ANN401
-    """A fact that stored cells can be compared with; None for a value that tells nothing.
-
-    learned: how the column writes its numbers or dates."""
-    read: Callable[[Any], float | str | None]
-    if kind == "number":
-        read = partial(number, mark=learned.get("mark", ""))
-    elif kind == "date":
-        read = partial(days, order=learned.get("order", ""))
-        if isinstance(value, str) and (asked := span(value)) is not None:
-            return Fact(asked[0], partial(_beyond, read, asked))
-    elif kind == "category":
-        read = spelled
-    else:
-        return None
-    wanted = read(value)
-    return None if wanted is None else Fact(wanted, read)
-
-
-def _beyond(
-    read: Callable[[Any], float | str | None],
-    asked: tuple[float, float],
-    value: Any,  # noqa: ANN401
-) -> float | None:
-    """The day of a stored date: the first one of the asked ones for all of them, and as far from it
-    as from the nearest asked one for others."""
-    day, (first, last) = read(value), asked
-    if not isinstance(day, float):
-        return None
-    return min(day, first) if day < last + 1 else day - (last - first)
-
-
-def label_index(model: Model, label: str) -> int | float:
-    """The class index of a label, or its number. Raises GobelinError for an unknown label."""
-    if model.kind == "number":
-        try:
-            number = float(label)
-        except ValueError as error:
-            raise GobelinError(
-                f"--label {label!r}: {model.target} is a number, found a word. Give a number."
-            ) from error
-        if not math.isfinite(number):
-            raise GobelinError(
-                f"--label {label!r}: {model.target} is a finite number. Give a number."
-            )
-        return number
-    if model.kind == "labels":
-        raise GobelinError(
-            f"--label {label!r}: {model.target!r} has several labels a row, and a condition has"
-            " one class. Use --text, --row or another field."
-        )
-    if label not in model.classes:
-        raise GobelinError(
-            f"--label {label!r}: no such class of {model.target!r}.{nearest(label, model.classes)}"
-        )
-    return model.classes.index(label)

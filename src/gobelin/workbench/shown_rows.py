@@ -14,7 +14,7 @@ import numpy as np
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field, Schema
-from gobelin.data.files import BadCell, items
+from gobelin.data.files import BadCell, file_values
 from gobelin.data.images import Opening, open_image, png_bytes
 from gobelin.data.media import kinds, medium
 from gobelin.data.spelling import named
@@ -89,7 +89,7 @@ def picture_of(folder: Path, dataset: Dataset, field: Field | None, row: int) ->
         return None
     cell = dataset.rows([row]).cells(field)[0]
     try:
-        value = items(cell)[0] if cell else None
+        value = file_values(cell)[0] if cell else None
         if value is None:
             return None
         opening = dataset.opening(field.columns[0])

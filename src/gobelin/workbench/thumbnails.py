@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gobelin.data.dicom import is_dicom
 from gobelin.data.fields import Cell, Field
-from gobelin.data.files import HEAD, BadCell, cell_bytes, cell_files
+from gobelin.data.files import HEAD, BadCell, cell_bytes, cell_files, file_values
 from gobelin.data.image_headers import opened
 from gobelin.data.image_range import is_wide
-from gobelin.data.images import Opening, image_values, open_image, png_bytes
+from gobelin.data.images import Opening, open_image, png_bytes
 from gobelin.data.media import medium
 from gobelin.workbench.run.rows import Rows
 
@@ -27,7 +27,7 @@ def thumbnail(folder: Path, rows: Rows, field: str, row: int) -> str | None:
     cell = rows.dataset.cells(of_field)[row]
     if of_field.kind != "image":
         return _drawn(folder, rows, of_field, row, cell)
-    value = image_values(cell)[0] if cell else None
+    value = file_values(cell)[0] if cell else None
     root = rows.dataset.root
     files = cell_files(value, root) if isinstance(value, str) else []
     if not isinstance(value, str) or not files or not (source := files[0]).is_file():

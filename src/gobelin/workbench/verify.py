@@ -19,7 +19,7 @@ from gobelin.core.progress import counted
 from gobelin.data import c2pa, keys
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import IMAGE_SUFFIXES
+from gobelin.data.image_formats import IMAGE_SUFFIXES
 from gobelin.data.media import kinds, medium
 from gobelin.data.nifti import is_nifti
 from gobelin.data.provenance import is_marked, read_lineage

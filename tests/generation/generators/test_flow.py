@@ -41,7 +41,7 @@ from gobelin.generation.generators import (
     Sampler,
 )
 from gobelin.generation.generators.flow import Flow, FlowSampler, _Learning
-from gobelin.networks.condition import Parts, hide
+from gobelin.networks.condition import ConditionTensors, hide
 from gobelin.networks.training import TrainingSettings, run
 
 SMALL = Flow(
@@ -72,7 +72,7 @@ class ClassGaussian(nn.Module):
     """In the network's place: the closed-form velocity of N(-0.4 or 0.4, 0.1^2) of class 0 or 1,
     N(0, 0.1^2) of none, at no reach."""
 
-    def embedding(self, parts: Parts) -> Tensor:
+    def embedding(self, parts: ConditionTensors) -> Tensor:
         return torch.tensor([-0.4, 0.4, 0.0])[parts.target]
 
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, reach: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def test_every_subset_is_shown_in_training() -> None:
     """Of two fields and a target all eight subsets, the empty and the whole too, in the share that
     a batch hides."""
     n = 4000
-    parts = Parts(
+    parts = ConditionTensors(
         torch.ones(n, 2, 4), torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, dtype=torch.long)
     )
     kept = hide(parts, generator(0, "hide"), SMALL.whole)
@@ -354,7 +354,7 @@ class Ramp(nn.Module):
     """The velocity that turns any noise in one step into a ramp from left to right, 5 levels a
     pixel."""
 
-    def embedding(self, parts: Parts) -> Tensor:
+    def embedding(self, parts: ConditionTensors) -> Tensor:
         return torch.zeros(len(parts), 1)
 
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, reach: Tensor) -> Tensor:

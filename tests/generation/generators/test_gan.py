@@ -39,7 +39,7 @@ from gobelin.generation.generators import (
     Sampler,
 )
 from gobelin.generation.generators.gan import Amount, Gan, GanSampler, _batches, _Duel
-from gobelin.networks.condition import Parts
+from gobelin.networks.condition import ConditionTensors
 from gobelin.networks.convolution import differences, pixels_of, signal_of
 from gobelin.workbench.run.settings import Settings
 
@@ -53,7 +53,9 @@ def fit(rows: ImageRows, folder: Path, steps: int, settings: Gan = SMALL) -> Gan
     return settings.fit(rows, rows, Context(RUNTIME.apply(), folder, steps))
 
 
-def duel(settings: Gan = SMALL, rows: ImageRows | None = None) -> tuple[_Duel, Tensor, Parts]:
+def duel(
+    settings: Gan = SMALL, rows: ImageRows | None = None
+) -> tuple[_Duel, Tensor, ConditionTensors]:
     """A task and a batch of it."""
     rows = rows or planted(40)
     task = _Duel(settings, rows, rows, RUNTIME.apply())
@@ -161,7 +163,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(size, generator=generator(0, "critic")) / size**0.5)
 
-    def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+    def forward(self, image: Tensor, parts: ConditionTensors, groups: int = 1) -> Tensor:
         return image.flatten(1) @ self.weight
 
 
@@ -193,7 +195,7 @@ def test_the_critic_sees_how_much_a_batch_differs(tmp_path: Path) -> None:
     with torch.no_grad():
         alone, beside = (
             task.critic(real, parts),
-            task.critic(torch.cat([real, alike]), Parts.together([parts] * 2), 2),
+            task.critic(torch.cat([real, alike]), ConditionTensors.together([parts] * 2), 2),
         )
         assert torch.allclose(beside[: len(real)], alone, atol=1e-5)
         assert abs(float(beside[len(real)] - alone[0])) > 1e-4
@@ -245,7 +247,7 @@ class Remembers(nn.Module):
             others,
         )
 
-    def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+    def forward(self, image: Tensor, parts: ConditionTensors, groups: int = 1) -> Tensor:
         def among(known: Tensor) -> Tensor:
             return (torch.cdist(image.flatten(1), known.flatten(1)).min(1).values < 1e-3).float()
 

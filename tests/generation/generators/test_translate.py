@@ -25,7 +25,7 @@ from gobelin.generation.generators import (
     Sampler,
 )
 from gobelin.generation.generators.translate import Translate, TranslateSampler
-from gobelin.networks.condition import Parts
+from gobelin.networks.condition import ConditionTensors
 from gobelin.networks.training import TrainingSettings
 
 SMALL = Translate(width=16, style=32, batch=16, rate=3e-3, warmup=10, half_life=20, jitter=0.2)
@@ -92,7 +92,7 @@ class Gaussian(nn.Module):
     """In the network's place: the closed-form velocity of N(0.2, 0.3^2) in every pixel, whatever is
     asked."""
 
-    def embedding(self, parts: Parts) -> Tensor:
+    def embedding(self, parts: ConditionTensors) -> Tensor:
         return torch.zeros(len(parts), 1)
 
     def forward(self, signal: Tensor, time: Tensor, embedded: Tensor, beside: Tensor) -> Tensor:

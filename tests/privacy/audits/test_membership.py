@@ -12,7 +12,7 @@ from scipy import stats
 
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
-from gobelin.privacy.attribute_attacks import Cells
+from gobelin.privacy.attribute_attacks import AttackedCells
 from gobelin.privacy.audits import AuditInput, Result
 
 OVER_FITTED = {"control": "over-fitted on the same rows", "false alarms": "1 %"}
@@ -135,7 +135,7 @@ def test_cells_that_rows_keep_are_attacked_beside_the_images() -> None:
         }
 
     train = table(150)
-    cells = Cells(train, table(120), train)
+    cells = AttackedCells(train, table(120), train)
     result = audited(replace(study(0, "single rows"), cells=lambda: cells))
     risk = of(result, "attribute_risk", attack="inference", column="age")
     assert risk.low <= risk.value <= risk.high  # type: ignore[operator]

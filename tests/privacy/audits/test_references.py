@@ -14,7 +14,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.evidence.intervals import exact
 from gobelin.privacy.audits import References, Result
 from gobelin.privacy.membership_attack import Attack
-from gobelin.privacy.membership_findings import Controls, verdict
+from gobelin.privacy.membership_findings import OverfittedControls, verdict
 
 IMAGES = study(0, "single rows")
 ROWS = len(IMAGES.train) + len(IMAGES.holdout)
@@ -51,7 +51,9 @@ def test_a_control_that_one_attack_does_not_catch_gives_no_all_clear() -> None:
     member, groups = np.arange(400) < 200, np.arange(400)
     attack = Attack(rng.normal(0, 1, 400), member, groups)
     area = attack.area()
-    caught, missed = (Controls(exact(hits, 200), area, 300, 200, 100, 200) for hits in (150, 20))
+    caught, missed = (
+        OverfittedControls(exact(hits, 200), area, 300, 200, 100, 200) for hits in (150, 20)
+    )
     attacks, ids = {"distance": attack, "loss": attack}, [""] * 400
     p_values = {"distance": 0.6, "loss": 0.7}
     clear = verdict(attacks, p_values, {"distance": caught, "loss": caught}, ids)

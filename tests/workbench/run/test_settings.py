@@ -22,7 +22,7 @@ from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.workbench.augment.generators import study_key
-from gobelin.workbench.run.settings import VERSION, Settings, recorded, upgraded
+from gobelin.workbench.run.settings import VERSION, Settings, group, recorded, upgraded
 
 GROUPS = {name: field.default_factory for name, field in Settings.__dataclass_fields__.items()}
 CLASSES: dict[str, Any] = {
@@ -103,6 +103,33 @@ def test_each_setting_has_one_line_of_meaning(name: str) -> None:
     for one in config.listed(CLASSES.get(name, Settings), name):
         assert 8 <= len(one.meaning) <= 100 and one.meaning.endswith("."), one
         assert one.takes and "a value" not in one.takes, one
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_the_settings_of_a_group_are_where_it_says(name: str) -> None:
+    """A run holds the settings of a group or component below the name that stands before them."""
+    prefix, cls = group(name)
+    assert cls is CLASSES[name]
+    slot, _, component = name.partition(".")
+    chosen: dict[str, Any] = {
+        "encoders": {f"{prefix}.name": component},
+        "fusion": {"fusion.name": component},
+        "generators": {"generator.name": component},
+        "rivals": {"augment.rivals": component},
+    }
+    defaults = config.resolved(cls())
+    if not prefix:  # only Python sets these
+        assert component and slot not in chosen
+    if not prefix or not defaults:
+        return
+    own = {s.name: s.name.removeprefix(f"{prefix}.") for s in config.listed(cls, prefix)}
+    assert all(given != plain for given, plain in own.items())
+    given = {f"{prefix}.{key}": value for key, value in defaults.items()}
+    given |= chosen.get(slot, {}) if component else {}
+    stored = config.resolved(config.build(Settings, config.nested(given)).completed())
+    for part in prefix.split("."):
+        stored = stored[part]
+    assert defaults.keys() <= stored.keys()
 
 
 def test_all_settings_together_are_read_back_the_same() -> None:

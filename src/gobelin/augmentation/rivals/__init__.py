@@ -34,7 +34,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Pool:
+class UnlabelledPool:
     """P real rows with an image and without an answer, and the answers of the run's predictor."""
 
     rows: Dataset
@@ -55,7 +55,7 @@ class RivalInput:
     seed: int
     workers: int = 1  # threads
     classes: np.ndarray | None = None  # int64 [n], None for a number
-    pool: Pool | None = None  # unlabelled real rows, if there are any
+    pool: UnlabelledPool | None = None  # unlabelled real rows, if there are any
     kind: str = "image"  # of the column: its medium (`data.media`)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
-from gobelin.data.files import BadCell, cell_bytes, items
+from gobelin.data.files import BadCell, cell_bytes, file_values
 from gobelin.data.media import AnyOpening
 from gobelin.data.mesh_grid import EDGE, fullest, grid_of, mesh_of
 from gobelin.data.mesh_marks import marked_ply, ply_grid
@@ -46,7 +46,7 @@ class Mesh:
         return _fitted(cell_bytes(value, root), size, value if isinstance(value, str) else "")
 
     def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
-        return np.stack([self.opened(v, root, opening, size) for v in items(cell)])
+        return np.stack([self.opened(v, root, opening, size) for v in file_values(cell)])
 
     def source(
         self,
@@ -82,7 +82,7 @@ class Mesh:
         """In the unit of the files."""
 
         def longest(cell: Cell) -> float:
-            mesh, _ = open_mesh(items(cell)[0], root)
+            mesh, _ = open_mesh(file_values(cell)[0], root)
             return float(np.ptp(mesh.vertices, axis=0).max())
 
         sides = lengths(cells, longest)

@@ -15,12 +15,12 @@ import numpy as np
 
 from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
-from gobelin.data.files import BadCell
+from gobelin.data.files import BadCell, file_values
 from gobelin.data.media import AnyOpening
 from gobelin.data.npy import NPY_SIGNATURE
 from gobelin.data.training_range import lengths, rounded
 from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume, volume_values
+from gobelin.data.volume_files import open_volume
 from gobelin.data.volume_marks import GZIP, marked_nifti, nifti_array
 from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
 
@@ -43,7 +43,7 @@ class Volume:
         return fitted_volume(open_volume(value, root, chosen)[0], size, chosen)
 
     def decoded(self, cell: Cell, root: Path, opening: AnyOpening, size: int) -> np.ndarray:
-        return np.stack([self.opened(v, root, opening, size) for v in volume_values(cell)])
+        return np.stack([self.opened(v, root, opening, size) for v in file_values(cell)])
 
     def source(
         self,
@@ -88,7 +88,7 @@ class Volume:
         chosen = opening if isinstance(opening, VolumeOpening) else VolumeOpening()
 
         def longest(cell: Cell) -> float:
-            volume, _ = open_volume(volume_values(cell)[0], root, chosen)
+            volume, _ = open_volume(file_values(cell)[0], root, chosen)
             sides = zip(volume.values.shape, volume.spacing or (), strict=False)
             return max((n * mm for n, mm in sides), default=0.0)
 

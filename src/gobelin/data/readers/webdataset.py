@@ -24,7 +24,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
 from gobelin.data.dataset import declared
-from gobelin.data.images import IMAGE_SUFFIXES
+from gobelin.data.image_formats import IMAGE_SUFFIXES
 from gobelin.data.part_names import name_parts, part_of
 from gobelin.data.sounds import SOUND_SUFFIXES
 from gobelin.data.tar_members import TarMember

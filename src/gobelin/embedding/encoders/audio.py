@@ -27,14 +27,13 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.lazy import fft
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import cell_key, file_values
 from gobelin.data.mel import HOP, WINDOW, heard, loud_part, mel_power
 from gobelin.data.pitch import pitch
 from gobelin.data.sounds import (
     open_sound,
-    sound_key,
     sound_query,
     sound_share,
-    sound_values,
     soundfile,
 )
 from gobelin.embedding.encoders import Sample, share_bid
@@ -241,13 +240,13 @@ class FittedAudio:
         self.width = len(features(np.zeros(1), settings.bands, settings.waves))
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return sound_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """float32 [width]: the mean over the clips of the cell. The waveforms stay in the
         worker."""
         rows, notes = [], []
-        for value in sound_values(cell):  # one at a time, so that one is in memory
+        for value in file_values(cell):  # one at a time, so that one is in memory
             wave, note = open_sound(value, root, self.settings.seconds)
             rows.append(features(wave, self.settings.bands, self.settings.waves))
             notes.append(note)

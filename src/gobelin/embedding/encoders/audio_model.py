@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import afford
-from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
+from gobelin.data.files import afford, cell_key, file_values
+from gobelin.data.sounds import open_sound, sound_query, soundfile
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.hub_model import pooled_vector, tower_output, transformers
@@ -89,11 +89,11 @@ class FittedAudioModel(HubEncoder[AudioModel]):
         self.width = self.embed([[self.clips(np.zeros(self.rate // 2))]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return sound_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[list[list[Clip]], str]:
         """Of each sound of the cell its parts, as the model takes them."""
-        values = sound_values(cell)
+        values = file_values(cell)
         # what the model takes of a sound is about as large as the sound
         afford("cell_mb", 8 * len(values) * self.settings.seconds * self.rate)
         clips, notes = [], []

@@ -24,11 +24,11 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import excess
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, decoded, image_key, image_query, image_values
+from gobelin.data.files import BadCell, cell_key, file_values
+from gobelin.data.images import Opening, decoded, image_query
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
-from gobelin.networks.hub_model import Place, pooled_vector, tower_output, transformers
+from gobelin.networks.hub_model import ModelSource, pooled_vector, tower_output, transformers
 from gobelin.networks.pooling import means
 
 # Height and width of the images on which the two ways to prepare pixels are compared.
@@ -90,13 +90,13 @@ class FittedImageModel(HubEncoder[ImageModel]):
         self.width = self.embed([pixels[None]]).shape[1]
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return image_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """[k, 3, H, W] of the k images of the cell: uint8, or float32 from the model's
         processor."""
         prepared, notes = [], []
-        for value in image_values(cell):  # one at a time, so that one is in memory
+        for value in file_values(cell):  # one at a time, so that one is in memory
             with decoded(value, root, self.settings.opening) as (image, note):
                 _refuse_thin(image.size, self.side)
                 prepared.append(self.prepare(np.asarray(image.convert("RGB"))))
@@ -205,7 +205,7 @@ class _Processor:
         return pixels.float()
 
 
-def _preparation(place: Place) -> _Pixels | _Processor:
+def _preparation(place: ModelSource) -> _Pixels | _Processor:
     """The short way if it gives the same as the model's processor, else the processor. Raises a
     GobelinError for a processor that makes no fixed size."""
     library, folder = transformers(), str(place.folder)

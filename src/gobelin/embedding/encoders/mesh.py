@@ -18,11 +18,11 @@ import numpy as np
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import items
+from gobelin.data.files import cell_key, file_values
 from gobelin.data.mesh_shape import at_rest, shape, shape_width
 from gobelin.data.mesh_views import turntable, views
 from gobelin.data.meshes import Mesh as OpenedMesh
-from gobelin.data.meshes import mesh_key, mesh_query, mesh_share, open_mesh, trimesh
+from gobelin.data.meshes import mesh_query, mesh_share, open_mesh, trimesh
 from gobelin.embedding.encoders import (
     Classes,
     FittedEncoder,
@@ -90,7 +90,7 @@ class Mesh:
         trimesh()  # raises MissingExtra before any work
 
         def opened(cell: Cell) -> OpenedMesh:
-            return open_mesh(items(cell)[0], cells.root)[0]
+            return open_mesh(file_values(cell)[0], cells.root)[0]
 
         network = fitted_network("mesh", self, cells, lambda c: self.look(opened(c)), runtime)
         width = shape_width(self.any_turn, self.any_scale)
@@ -122,7 +122,7 @@ class FittedMesh(FittedPictured):
     network: FittedEncoder
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return mesh_key(cell, root)
+        return cell_key(cell, root)
 
     def classes(self) -> Classes | None:
         """Those that the image encoder names: the logits of the mean view are the mean logits of
@@ -135,5 +135,5 @@ class FittedMesh(FittedPictured):
         return Classes(np.concatenate([named.weight, rest]), named.bias, named.texts)
 
     def looks(self, cell: Cell, root: Path) -> Iterator[Look]:
-        for value in items(cell):  # one at a time, so that one is in memory
+        for value in file_values(cell):  # one at a time, so that one is in memory
             yield self.settings.look(*open_mesh(value, root))

@@ -20,8 +20,9 @@ from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import cell_key, file_values
 from gobelin.data.mel import QUIET, heard, mel_power
-from gobelin.data.sounds import open_sound, sound_key, sound_query, sound_values, soundfile
+from gobelin.data.sounds import open_sound, sound_query, soundfile
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.patches import PatchNetwork
@@ -96,13 +97,13 @@ class FittedSpectrogram(Forward):
         self.module = network.eval().to(runtime.device)
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return sound_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """float32 [k, bands * frames + 2] of the k clips of the cell. The waveforms stay in the
         worker."""
         clips, notes = [], []
-        for value in sound_values(cell):  # one at a time, so that one is in memory
+        for value in file_values(cell):  # one at a time, so that one is in memory
             wave, note = open_sound(value, root, self.settings.seconds)
             clips.append(self._stretched(wave))
             notes.append(note)

@@ -22,7 +22,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import pieces, text_bid, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
-from gobelin.networks.token_windows import Branch, Weights, Words, vectors
+from gobelin.networks.token_windows import Branch, EncoderWeights, WordTokens, vectors
 
 BEFORE_OF_BRANCHES = (0, 1, 2)  # tokens before a token in the window of each of its convolutions
 KNOWN_TEXT = "Ein Gobelin, 2 Fäden: \u7e54\u7269"  # both forward passes read it, to be compared
@@ -101,12 +101,12 @@ class FittedText:
         return vectors(weights, [words.tokens(text) for text in texts])
 
     @cached_property
-    def _quick(self) -> tuple[Weights, Words] | None:
+    def _quick(self) -> tuple[EncoderWeights, WordTokens] | None:
         """The package's weights and tokenizer, for a forward pass that computes nothing twice. None
         where another version of the package holds others: its own pass is taken then."""
         try:
             weights = _weights(self.model._model)
-            words = Words(partial(self.model._tokenizer.encode, add_bos=False, add_eos=False))
+            words = WordTokens(partial(self.model._tokenizer.encode, add_bos=False, add_eos=False))
             ours = vectors(weights, [words.tokens(KNOWN_TEXT)])
         except (AttributeError, LookupError, TypeError, ValueError):
             return None
@@ -121,7 +121,7 @@ class FittedText:
         write_json(folder / "config.json", asdict(self.settings))
 
 
-def _weights(package: Any) -> Weights:  # noqa: ANN401 - of a package without types
+def _weights(package: Any) -> EncoderWeights:  # noqa: ANN401 - of a package without types
     """The weights where the package holds them. AttributeError or ValueError for other ones."""
     size = len(package.w1[0][0])
     branches = tuple(
@@ -130,7 +130,7 @@ def _weights(package: Any) -> Weights:  # noqa: ANN401 - of a package without ty
             BEFORE_OF_BRANCHES, package.w1, package.b1, package.w2, package.b2, strict=True
         )
     )
-    return Weights(
+    return EncoderWeights(
         table=package.table,
         scale=package.scale,
         low=package.lo,

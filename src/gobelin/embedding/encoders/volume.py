@@ -20,14 +20,13 @@ import numpy as np
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import cell_key, file_values
 from gobelin.data.volume import Volume as OpenedVolume
 from gobelin.data.volume import VolumeOpening, fitted_volume
 from gobelin.data.volume_files import (
     open_volume,
-    volume_key,
     volume_query,
     volume_share,
-    volume_values,
 )
 from gobelin.data.volume_texture import TEXTURE_WIDTH, texture
 from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells, share_bid
@@ -82,7 +81,7 @@ class Volume:
         self, cells: TrainingCells, field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedVolume:
         def look(cell: Cell) -> Look:
-            return self.look(*open_volume(volume_values(cell)[0], cells.root, self.opening))
+            return self.look(*open_volume(file_values(cell)[0], cells.root, self.opening))
 
         network = fitted_network("volume", self, cells, look, runtime)
         scales = fitted_scales(cells, lambda c: look(c).statistics, WIDTH, runtime)
@@ -131,8 +130,8 @@ class FittedVolume(FittedPictured):
         return self.settings.opening
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return volume_key(cell, root)
+        return cell_key(cell, root)
 
     def looks(self, cell: Cell, root: Path) -> Iterator[Look]:
-        for value in volume_values(cell):  # one at a time, so that one is in memory
+        for value in file_values(cell):  # one at a time, so that one is in memory
             yield self.settings.look(*open_volume(value, root, self.opening))

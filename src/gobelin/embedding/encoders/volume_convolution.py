@@ -20,9 +20,9 @@ from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.files import afford
+from gobelin.data.files import afford, cell_key, file_values
 from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume, volume_key, volume_query, volume_values
+from gobelin.data.volume_files import open_volume, volume_query
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.convolution import signal_of
@@ -78,7 +78,7 @@ class VolumeConvolution:
     def cubes(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, S, S, S, 1] of the k volumes of a cell, the mean of their channels, and the
         first note. Raises BadCell."""
-        values = volume_values(cell)
+        values = file_values(cell)
         afford("cell_mb", 16 * self.voxels**3 * len(values))
         cubes, notes = [], []
         for value in values:  # one at a time, so that one is in memory
@@ -110,7 +110,7 @@ class FittedVolumeConvolution(Forward):
         self.module = network.eval().to(runtime.device)
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return volume_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, S, S, S, 1], and a note."""

@@ -21,8 +21,9 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
+from gobelin.data.files import cell_key, file_values
 from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume, volume_key, volume_query, volume_values
+from gobelin.data.volume_files import open_volume, volume_query
 from gobelin.embedding.encoders import Sample
 
 VOXELS_SIDE = 32  # of the cube that is read, in voxels
@@ -74,13 +75,13 @@ class FittedVoxels:
         self.width = settings.frequencies**3 + LEVELS + 3 * settings.cells**3
 
     def key(self, cell: Cell, root: Path) -> bytes:
-        return volume_key(cell, root)
+        return cell_key(cell, root)
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """uint8 [k, 32, 32, 32] for the k volumes of the cell, and what is unusual. Raises
         BadCell."""
         cubes, notes = [], []
-        for value in volume_values(cell):
+        for value in file_values(cell):
             volume, note = open_volume(value, root, self.opening)
             cubes.append(np.rint(fitted_volume(volume, VOXELS_SIDE, self.opening).mean(3)))
             notes.append(note)

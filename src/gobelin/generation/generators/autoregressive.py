@@ -38,7 +38,7 @@ from gobelin.core.machine import Runtime, generator
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
-    Fitted,
+    FittedSampler,
     Learned,
     batches_of,
     blocks,
@@ -47,7 +47,7 @@ from gobelin.generation.fitting import (
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.standardising import standardise
-from gobelin.networks.condition import Parts, hide, jitter
+from gobelin.networks.condition import ConditionTensors, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
 from gobelin.networks.training import TrainingSettings, descend
 
@@ -61,7 +61,7 @@ MOST_CACHED = 2**25  # numbers in the keys and values of a block of samples: 256
 MEASURED_ROWS = 128
 MEASURED_NUMBERS = 2**17
 MEMORISED = 1.1  # held-out bits over training bits from which a fit is said to memorise
-Batch = tuple[Tensor, Parts]  # levels [N, P, K], their conditions
+Batch = tuple[Tensor, ConditionTensors]  # levels [N, P, K], their conditions
 
 USUAL_STEPS = 600  # by default, for 1,000 images of 32 x 32 pixels
 
@@ -122,7 +122,7 @@ class Autoregressive:
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation a pixel value: slow beyond 32 pixels"
     )
-    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 400  # see `generation.counts`
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -237,11 +237,11 @@ class _Reading:
         """uint8 [N, H, W, C] -> levels [N, P, K]."""
         return self.patches.cut(quantise(images, self.settings.levels))
 
-    def parts(self, rows: ImageRows) -> Parts:
+    def parts(self, rows: ImageRows) -> ConditionTensors:
         return self.learned.parts("autoregressive", rows.condition)
 
 
-class AutoregressiveSampler(Fitted[Autoregressive, Learned, PatchSequence]):
+class AutoregressiveSampler(FittedSampler[Autoregressive, Learned, PatchSequence]):
     """A fitted Autoregressive. history: bits by step."""
 
     name: ClassVar[str] = "autoregressive"
@@ -303,11 +303,11 @@ class AutoregressiveSampler(Fitted[Autoregressive, Learned, PatchSequence]):
         some = rows.first(min(MEASURED_ROWS, max(4, MEASURED_NUMBERS // math.prod(self.size))))
         return -float(self.log_likelihood(some).mean()) if len(some) else None
 
-    def _parts(self, condition: Condition) -> Parts:
+    def _parts(self, condition: Condition) -> ConditionTensors:
         """The condition in float64, on the device of `exact`."""
         parts = self.learned.parts("autoregressive", condition).to(self.exact.place.device)
         target = parts.target.double() if self.learned.number else parts.target
-        return Parts(parts.vectors.double(), parts.present, target)
+        return ConditionTensors(parts.vectors.double(), parts.present, target)
 
 
 def _uniform(seed: int, count: int) -> Tensor:

@@ -32,7 +32,7 @@ from gobelin.core.machine import Runtime
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
-    Fitted,
+    FittedSampler,
     Learned,
     batches_of,
     blocks,
@@ -43,7 +43,7 @@ from gobelin.generation.fitting import (
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.standardising import standardise_velocity
 from gobelin.networks import flow_path
-from gobelin.networks.condition import Parts, hide, jitter
+from gobelin.networks.condition import ConditionTensors, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.dimensions import cropped
 from gobelin.networks.flow_path import (
@@ -58,7 +58,9 @@ from gobelin.networks.training import descend
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 STRIDES = 2  # evaluations up to which learned strides are used: more do better without them
-Batch = tuple[Tensor, Parts, float]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
+Batch = tuple[
+    Tensor, ConditionTensors, float
+]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
 
 STRIDING_STEP = 1.2  # time of a step with long strides over that of one without, measured
 USUAL_STEPS = 1000  # by default, for 1,000 images of 32 x 32 pixels
@@ -132,7 +134,7 @@ class Flow:
     media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image, or 1 or 2"
-    least_steps: ClassVar[int] = 100  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 100  # see `generation.counts`
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -231,7 +233,7 @@ class _Learning:
         return torch.arange(count) * batch // max(1, count)
 
     @torch.no_grad()
-    def twice(self, signal: Tensor, time: Tensor, reach: Tensor, parts: Parts) -> Tensor:
+    def twice(self, signal: Tensor, time: Tensor, reach: Tensor, parts: ConditionTensors) -> Tensor:
         """The network's own mean velocity over two strides of half the reach, [n, C, H, W]."""
         with self.runtime.autocast():
             embedded = self.velocity.embedding(parts)
@@ -240,7 +242,7 @@ class _Learning:
             )
 
 
-class FlowSampler(Fitted[Flow, Learned, Velocity]):
+class FlowSampler(FittedSampler[Flow, Learned, Velocity]):
     """A fitted Flow. history: losses by step, and last those of the averaged weights."""
 
     name: ClassVar[str] = "flow"
@@ -265,7 +267,9 @@ class FlowSampler(Fitted[Flow, Learned, Velocity]):
             image = flow_path.solve(field, start, evaluations, solver)
             yield pixels_of(cropped(image, self.size[:-1]))
 
-    def velocity(self, parts: Parts, reach: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
+    def velocity(
+        self, parts: ConditionTensors, reach: float = 0.0
+    ) -> Callable[[Tensor, Tensor], Tensor]:
         """The mean velocity over this reach of u [n, C, H, W] and time [n], given these
         conditions."""
         embedded = self.network.embedding(parts)
@@ -273,10 +277,10 @@ class FlowSampler(Fitted[Flow, Learned, Velocity]):
             signal, time, embedded, reach=torch.full_like(time, reach)
         )
 
-    def field(self, parts: Parts, guidance: float, reach: float = 0.0) -> VelocityField:
+    def field(self, parts: ConditionTensors, guidance: float, reach: float = 0.0) -> VelocityField:
         """The same at one time for all, pulled towards these conditions."""
 
-        def given(parts: Parts) -> VelocityField:
+        def given(parts: ConditionTensors) -> VelocityField:
             return flow_path.at_one_time(
                 self.velocity(parts, reach),
                 nullcontext if self.settings.exact else self.runtime.autocast,

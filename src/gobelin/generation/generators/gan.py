@@ -30,7 +30,7 @@ from gobelin.core.machine import Runtime
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
-    Fitted,
+    FittedSampler,
     Learned,
     batches_of,
     blocks,
@@ -41,12 +41,12 @@ from gobelin.generation.fitting import (
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.standardising import standardise
-from gobelin.networks.condition import Parts, hide, jitter
+from gobelin.networks.condition import ConditionTensors, hide, jitter
 from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
 from gobelin.networks.training import TrainingSettings, descend
 
 CHECKED_EVERY = 8  # steps between two measurements of the critic's overfitting, on average
-Batch = tuple[Tensor, Parts]  # images [N, C, H, W] in -1 .. 1, their conditions
+Batch = tuple[Tensor, ConditionTensors]  # images [N, C, H, W] in -1 .. 1, their conditions
 
 USUAL_STEPS = 1500  # by default, for 1,000 images of 32 x 32 pixels
 
@@ -142,7 +142,7 @@ class Gan:
     accepts: ClassVar[frozenset[str]] = frozenset({"vectors", "target"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, one evaluation an image"
-    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 400  # see `generation.counts`
 
     def steps_for(self, images: int, size: tuple[int, int, int]) -> int:
         """The count of training steps by default, from the data alone."""
@@ -191,7 +191,7 @@ class ConditionalMaker(nn.Module):
         self.embedding = learned.embedding(settings.code)
         self.maker = DcganDecoder(learned.size, 2 * settings.code, settings.width)
 
-    def forward(self, noise: Tensor, parts: Parts) -> Tensor:
+    def forward(self, noise: Tensor, parts: ConditionTensors) -> Tensor:
         return self.maker(torch.cat([noise, _unit(self.embedding(parts))], dim=1))
 
 
@@ -213,7 +213,7 @@ class ConditionalCritic(nn.Module):
             deviation=deviation,
         )
 
-    def forward(self, image: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+    def forward(self, image: Tensor, parts: ConditionTensors, groups: int = 1) -> Tensor:
         """groups: batches that stand one after the other."""
         read = self.reader(image, groups)  # [N, 1 + K]: psi(h) beside phi(h)
         embedded = _unit(self.embedding(parts)).float()
@@ -304,7 +304,7 @@ class _Duel:
         return {name: value.detach() for name, value in losses.items()}
 
     def teach_critic(
-        self, real: Tensor, generated: Tensor, parts: Parts, rng: torch.Generator
+        self, real: Tensor, generated: Tensor, parts: ConditionTensors, rng: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step of the critic: its loss, its mean squared slope, and its scores of the real
         images [N]."""
@@ -317,7 +317,7 @@ class _Duel:
             images = torch.cat(shown)
             step = torch.randn(images.shape, generator=rng).to(images.device)
             images = torch.cat([images, images + s.reach * step])
-            four = Parts.together([parts] * 4)
+            four = ConditionTensors.together([parts] * 4)
             real_score, generated_score, *moved = self.score(images, four, groups=4).chunk(4)
             # |grad D|^2 = E (D(x + r e) - D(x))^2 / r^2 for small r, e ~ N(0, 1): R1 + R2 without a
             # second derivative
@@ -336,7 +336,7 @@ class _Duel:
 
     @torch.no_grad()
     def measure_overfit(
-        self, real_score: Tensor, generated: Tensor, parts: Parts, rng: torch.Generator
+        self, real_score: Tensor, generated: Tensor, parts: ConditionTensors, rng: torch.Generator
     ) -> None:
         """Compare the critic's scores of training and of validation images. Where they differ
         much, the critic sees images augmented more often from now on."""
@@ -348,7 +348,7 @@ class _Duel:
         by = len(generated) * CHECKED_EVERY / self.settings.growth
         self.amount.follow(real_score, valid_score, generated_score, self.settings.overfit, by)
 
-    def score(self, images: Tensor, parts: Parts, groups: int = 1) -> Tensor:
+    def score(self, images: Tensor, parts: ConditionTensors, groups: int = 1) -> Tensor:
         """How real the critic finds the images, [N]."""
         with self.runtime.autocast():
             return self.critic(images, parts, groups)
@@ -356,7 +356,7 @@ class _Duel:
     relativistic = property(lambda self: self.settings.loss == "relativistic")
 
 
-class GanSampler(Fitted[Gan, Learned, ConditionalMaker]):
+class GanSampler(FittedSampler[Gan, Learned, ConditionalMaker]):
     """A fitted Gan. history: losses by step."""
 
     name: ClassVar[str] = "gan"

@@ -29,7 +29,7 @@ from gobelin.core.machine import Runtime
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
-    Fitted,
+    FittedSampler,
     Learned,
     blocks,
     from_seed,
@@ -38,7 +38,7 @@ from gobelin.generation.fitting import (
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
 from gobelin.generation.standardising import filter_velocity, standardise_velocity
-from gobelin.networks.condition import Parts, hide, jitter
+from gobelin.networks.condition import ConditionTensors, hide, jitter
 from gobelin.networks.convolution import pixels_of, signal_of
 from gobelin.networks.dimensions import cropped
 from gobelin.networks.flow_path import (
@@ -58,7 +58,7 @@ from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 
 # Images and sources [N, C, H, W] in -1 .. 1 on the canvas (no sources: None), their conditions.
-Batch = tuple[Tensor, Tensor | None, Parts]
+Batch = tuple[Tensor, Tensor | None, ConditionTensors]
 
 USUAL_STEPS = 1200  # by default, for 1,000 images of 32 x 32 pixels
 
@@ -128,7 +128,7 @@ class Translate:
     media: ClassVar[frozenset[str]] = frozenset({"image", "volume", "mesh"})
     licence: ClassVar[str] = "Apache-2.0; loads nothing, learns from your rows"
     cost: ClassVar[str] = "minutes of training on a processor, 8 evaluations an image"
-    least_steps: ClassVar[int] = 400  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 400  # see `generation.counts`
 
     def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default, from the data alone."""
@@ -144,11 +144,11 @@ class Translate:
 
     def load(self, folder: Path, runtime: Runtime) -> TranslateSampler:
         """The sampler that was saved in `folder`, with the settings that it was fitted with."""
-        return restored(TranslateSampler, folder, runtime, Translate, fresh, Shape.restored)
+        return restored(TranslateSampler, folder, runtime, Translate, fresh, PairFacts.restored)
 
 
 @dataclass(frozen=True)
-class Shape:
+class PairFacts:
     """What the data decide."""
 
     learned: Learned
@@ -160,8 +160,8 @@ class Shape:
         return self.learned.size
 
     @staticmethod
-    def of(rows: ImageRows) -> Shape:
-        shape = Shape(Learned.of("translate", rows), rows.condition.source is not None)
+    def of(rows: ImageRows) -> PairFacts:
+        shape = PairFacts(Learned.of("translate", rows), rows.condition.source is not None)
         shape.check(rows.condition.source, rows.condition.mask)
         return shape
 
@@ -170,9 +170,9 @@ class Shape:
         return asdict(self)
 
     @staticmethod
-    def restored(config: Mapping[str, Any]) -> Shape:
+    def restored(config: Mapping[str, Any]) -> PairFacts:
         """The inverse of `stored`."""
-        return Shape(Learned.restored(config), config["paired"])
+        return PairFacts(Learned.restored(config), config["paired"])
 
     def check(self, source: np.ndarray | None, mask: np.ndarray | None) -> None:
         """Sources [N, H, W, C] and masks [N, H, W] must have the size of the images; the same of
@@ -193,7 +193,7 @@ class Shape:
                 f"translate: a mask of {given}, the images are {size}. Resize the mask."
             )
 
-    def parts(self, condition: Condition) -> Parts:
+    def parts(self, condition: Condition) -> ConditionTensors:
         """The condition's tensors, if they are of the kind that was learned."""
         return self.learned.parts("translate", condition)
 
@@ -237,7 +237,7 @@ class Shape:
         return torch.cat(out, dim=1)
 
 
-def fresh(settings: Translate, shape: Shape) -> Velocity:
+def fresh(settings: Translate, shape: PairFacts) -> Velocity:
     """The network with fresh weights."""
     channels, square = shape.size[-1], square_for(shape.sides)
     beside = (channels + 1) * (2 if shape.paired else 1)
@@ -253,7 +253,7 @@ class _Learning:
     """The training task: one network, one loss."""
 
     def __init__(self, settings: Translate, rows: ImageRows, runtime: Runtime) -> None:
-        self.settings, self.shape, self.runtime = settings, Shape.of(rows), runtime
+        self.settings, self.shape, self.runtime = settings, PairFacts.of(rows), runtime
         self.velocity = from_seed(runtime.seed, "translate", lambda: fresh(settings, self.shape))
         standardise_velocity(self.velocity, rows, self.shape.signal, runtime.seed)
         if isinstance(self.velocity, FilteredVelocity):
@@ -289,7 +289,7 @@ class _Learning:
         return {"loss": loss.detach()}
 
 
-class TranslateSampler(Fitted[Translate, Shape, Velocity]):
+class TranslateSampler(FittedSampler[Translate, PairFacts, Velocity]):
     """A fitted Translate. history: losses by step, and last those of the averaged weights."""
 
     name: ClassVar[str] = "translate"
@@ -345,15 +345,17 @@ class TranslateSampler(Fitted[Translate, Shape, Velocity]):
         out = solve(field, begin, evaluations, self.settings.solver)
         return pixels_of(cropped(out, shape.sides))
 
-    def velocity(self, parts: Parts, beside: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    def velocity(
+        self, parts: ConditionTensors, beside: Tensor
+    ) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity of u [n, C, H, W] and time [n]. beside: [n, B, H, W]."""
         embedded = self.network.embedding(parts)
         return lambda signal, time: self.network(signal, time, embedded, beside)
 
-    def field(self, parts: Parts, beside: Tensor, guidance: float) -> VelocityField:
+    def field(self, parts: ConditionTensors, beside: Tensor, guidance: float) -> VelocityField:
         """The velocity at one time for all, pulled towards these conditions where there are any."""
 
-        def given(parts: Parts) -> VelocityField:
+        def given(parts: ConditionTensors) -> VelocityField:
             return at_one_time(
                 self.velocity(parts, beside),
                 nullcontext if self.settings.exact else self.runtime.autocast,

@@ -30,7 +30,7 @@ from gobelin.core.machine import Runtime
 from gobelin.generation.counts import steps_by_data
 from gobelin.generation.fitting import (
     Fit,
-    Fitted,
+    FittedSampler,
     Learned,
     batches_of,
     blocks,
@@ -41,7 +41,7 @@ from gobelin.generation.fitting import (
 )
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.standardising import standardise
-from gobelin.networks.condition import CodePrior, Parts, hide, jitter, mix_codes
+from gobelin.networks.condition import CodePrior, ConditionTensors, hide, jitter, mix_codes
 from gobelin.networks.convolution import (
     ConvDecoder,
     ConvEncoder,
@@ -56,7 +56,9 @@ from gobelin.networks.training import TrainingSettings, descend
 
 PRIOR_EVALUATIONS = 8  # of the prior for an image when `Controls.steps` is 0
 DISTANCE_ROWS = 256  # rows whose pixel distance is measured after a fit, at most
-Batch = tuple[Tensor, Parts, float]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
+Batch = tuple[
+    Tensor, ConditionTensors, float
+]  # [N, C, H, W] in -1 .. 1, conditions, share of training done
 
 JUDGED_STEP = 1.4  # time of a step with the critic over that of one without, measured
 USUAL_STEPS = 1400  # by default, for 1,000 images of 32 x 32 pixels
@@ -139,7 +141,7 @@ class Vaegan:
     cost: ClassVar[str] = (
         "minutes of training on a processor, one evaluation an image and 8 of a small prior"
     )
-    least_steps: ClassVar[int] = 200  # see LEAST_SCORE in `generation.counts`
+    least_steps: ClassVar[int] = 200  # see `generation.counts`
 
     def steps_for(self, images: int, size: tuple[int, ...]) -> int:
         """The count of training steps by default, from the data alone."""
@@ -290,7 +292,7 @@ class _Duel:
         self.critic.requires_grad_(True)
         return loss, fooled
 
-    def learn_prior(self, code: Tensor, parts: Parts, rng: torch.Generator) -> Tensor:
+    def learn_prior(self, code: Tensor, parts: ConditionTensors, rng: torch.Generator) -> Tensor:
         """One step of the prior on every code several times, with other noise and other hidden
         parts."""
         again = torch.arange(len(code), device=code.device).repeat(self.settings.prior_repeats)
@@ -311,7 +313,7 @@ class _Duel:
         return float(pyramid_distance(self.maker(self.encoder(real)), real))
 
 
-class VaeganSampler(Fitted[Vaegan, Learned, nn.ModuleDict]):
+class VaeganSampler(FittedSampler[Vaegan, Learned, nn.ModuleDict]):
     """A fitted Vaegan. history: losses and distances by step."""
 
     name: ClassVar[str] = "vaegan"

@@ -11,7 +11,7 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.evidence.findings import Finding
-from gobelin.privacy.attribute_attacks import Cells
+from gobelin.privacy.attribute_attacks import AttackedCells
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class AuditInput:
     row_losses: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
     references: References | None = None  # None: no reference is trained
     # the other cells of training, held-out and generated rows; None where there are none
-    cells: Callable[[], Cells] | None = None
+    cells: Callable[[], AttackedCells] | None = None
     seed: int = 0  # of random choices
 
     def check(self, name: str) -> None:

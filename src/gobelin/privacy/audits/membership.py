@@ -47,7 +47,12 @@ from gobelin.privacy.attribute_attacks import attacked
 from gobelin.privacy.audits import AuditInput, References, Result
 from gobelin.privacy.candidates import reduced
 from gobelin.privacy.membership_attack import Attack, RealRows, joined
-from gobelin.privacy.membership_findings import CONTROL_LEVEL, FROM_IMAGES, RATES, Controls
+from gobelin.privacy.membership_findings import (
+    CONTROL_LEVEL,
+    FROM_IMAGES,
+    RATES,
+    OverfittedControls,
+)
 from gobelin.privacy.memorising import Memorised
 from gobelin.privacy.reference_attack import (
     FOR_LIRA,
@@ -202,7 +207,9 @@ def _name_of(references: int) -> str:
     return LIRA if references >= FOR_LIRA else RMIA
 
 
-def _controls(rows: _Rows, references: _Compared | None, attacks: int) -> Mapping[str, Controls]:
+def _controls(
+    rows: _Rows, references: _Compared | None, attacks: int
+) -> Mapping[str, OverfittedControls]:
     """{attack: its two controls}, each with as many images as the generator made. references: of
     the attack that compares with them. attacks: how many there are."""
     images, n = rows.images, len(rows.images.train)
@@ -230,7 +237,7 @@ def _controls(rows: _Rows, references: _Compared | None, attacks: int) -> Mappin
             apart = Attack(scores[1][~learned], rows.member[~learned], rows.groups[~learned])
             area = apart.area(level)
         attack = rows.attack(scores[0])
-        out[name] = Controls(
+        out[name] = OverfittedControls(
             attack.found(RATES[0]), area, len(images.generated), n, len(others), attack.held
         )
     return out

@@ -11,7 +11,7 @@ from functools import cached_property, reduce
 import numpy as np
 
 from gobelin.augmentation.arms import BASELINE, CLASSIC, ArmRows
-from gobelin.augmentation.rivals import Arm, Pool, RivalInput
+from gobelin.augmentation.rivals import Arm, RivalInput, UnlabelledPool
 from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
@@ -86,7 +86,7 @@ class StudySet:
                 arms.append(Arm(both, joined, _ones(joined), "both", generator, seed, order))
         return arms
 
-    def _pool(self) -> Pool | None:
+    def _pool(self) -> UnlabelledPool | None:
         """Training rows with an image and without an answer, with the predictor's answers."""
         rows, predictor = self.run.checked.rows, self.run.predictor
         target, unlabelled = rows.target, self.run.generator.with_image("train")
@@ -100,7 +100,7 @@ class StudySet:
         cell_of_class = {int(target.values[r]): cells[r] for r in self.parents.train}
         known = np.isin(predictions.class_indices, list(cell_of_class))
         unlabelled, labels = unlabelled[known], predictions.class_indices[known]
-        return Pool(
+        return UnlabelledPool(
             rows.dataset.rows(unlabelled),
             target.name,
             [cell_of_class[int(c)] for c in labels],

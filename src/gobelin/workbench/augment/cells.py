@@ -7,21 +7,21 @@ from collections.abc import Callable
 import numpy as np
 
 from gobelin.data.numbers import number
-from gobelin.privacy.attribute_attacks import Cells, Columns
+from gobelin.privacy.attribute_attacks import AttackedCells, Columns
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.run.chain import Run
 
 NAMES = ("category", "date")  # kinds of columns whose cells are equal or not
 
 
-def cells_of(run: Run, images: GeneratedImages) -> Callable[[], Cells]:
+def cells_of(run: Run, images: GeneratedImages) -> Callable[[], AttackedCells]:
     """Numbers, categories and dates of training rows, validation rows and the rows of these images.
     Ids and groups are left out. Rows without an image are left out, as in the other attacks.
     """
 
-    def cells() -> Cells:
+    def cells() -> AttackedCells:
         train, valid = (run.generator.with_image(part) for part in ("train", "valid"))
-        return Cells(*(_columns(run, rows) for rows in (train, valid, images.parents.rows)))
+        return AttackedCells(*(_columns(run, rows) for rows in (train, valid, images.parents.rows)))
 
     return cells
 

@@ -14,7 +14,7 @@ from gobelin.core.files import fingerprint, load_arrays, save_arrays
 from gobelin.data.fields import Schema
 from gobelin.prediction.calibration import field_counts
 from gobelin.prediction.cross_fit import cross_fit
-from gobelin.quality import labels
+from gobelin.quality import captions, labels
 from gobelin.quality.labels import Curate
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.checked_rows import CheckedRows
@@ -155,7 +155,7 @@ def _captions(predictor: RunPredictor, closeness: float) -> np.ndarray:
     field = caption_field(rows.schema)
     if not field:
         return np.zeros((0, 4))
-    borrowed = labels.borrowed_captions(
+    borrowed = captions.borrowed_captions(
         predictor.space.shared, field, rows.part("train"), rows.groups
     )
     near = [(b.row, b.donor, b.cosine, b.closeness) for b in borrowed if b.closeness >= closeness]

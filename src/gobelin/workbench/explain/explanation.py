@@ -15,8 +15,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import numpy_generator
 from gobelin.data.dataset import Dataset
+from gobelin.data.files import file_values
 from gobelin.data.frames import TableLike
-from gobelin.data.images import image_values
 from gobelin.data.media import kinds as media
 from gobelin.data.provenance import read_lineage
 from gobelin.evidence.findings import Finding
@@ -92,7 +92,7 @@ def _requested(answers: ExplainedAnswers, row: AskedRow) -> str:
     for field, cell in row.cells.items():
         if answers.predictor.features.data.schema.field(field).kind not in media():
             continue
-        for data in image_values(cell):
+        for data in file_values(cell):
             lineage = read_lineage(io.BytesIO(data)) if isinstance(data, bytes) else None
             condition = (lineage or {}).get("condition")
             label = condition.get("label") if isinstance(condition, dict) else None

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from gobelin.core.files import atomic_file, disk_errors, save_arrays, write_json
+from gobelin.data.files import file_values
 from gobelin.data.image_headers import opened
-from gobelin.data.images import image_values
 from gobelin.data.provenance import is_marked, marks_of
 from gobelin.evidence.findings import finite
 from gobelin.report import heat, waterfall
@@ -84,7 +84,7 @@ def save_picture(path: Path, page: Image.Image, told: RowExplanation, one: Expla
     """Write a PNG. What shows a generated image keeps its mark."""
     mark = None
     if one.attribution.shape:
-        data = image_values(told.row.cells[one.field])[0]
+        data = file_values(told.row.cells[one.field])[0]
         if isinstance(data, bytes) and is_marked(data):
             with opened(io.BytesIO(data)) as image:
                 mark = marks_of(image)

@@ -51,7 +51,8 @@ from gobelin.workbench.explain.findings import (
     lines_of,
     plural,
 )
-from gobelin.workbench.generate.images import Start, condition_of, trained_generator
+from gobelin.workbench.generate.images import trained_generator
+from gobelin.workbench.generate.request import Start, condition_of
 from gobelin.workbench.run import lineage, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained

@@ -19,7 +19,8 @@ from gobelin.prediction.evaluation import scored_rows
 from gobelin.quality import judge
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.generate import condition_match, filling
-from gobelin.workbench.generate.images import Start, condition_of, split_prompt, write_images
+from gobelin.workbench.generate.images import write_images
+from gobelin.workbench.generate.request import Start, condition_of, split_prompt
 from gobelin.workbench.run import lineage
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import Trained

@@ -13,8 +13,9 @@ from gobelin.data.fields import Field
 from gobelin.embedding import lexicon, schema
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.encoders import FittedEncoder, TrainingCells
-from gobelin.embedding.features import Embedder, EncoderFacts, LoadedLate
+from gobelin.embedding.features import Embedder
 from gobelin.embedding.fitting import fit_encoder
+from gobelin.embedding.late_encoders import EncoderFacts, LoadedLate
 from gobelin.embedding.lexicon import Lexicon
 from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData

@@ -14,7 +14,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, read_json, read_lines
+from gobelin.core.files import fingerprint
 from gobelin.core.later import in_key, without_unchanged
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
@@ -23,7 +23,7 @@ from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
 from gobelin.networks.limit import Guard, Pilot, ended_within, pilot_within
-from gobelin.privacy.guarantee import Budget, Guarantee
+from gobelin.privacy.guarantee import Budget
 from gobelin.privacy.terms import Terms
 from gobelin.workbench.run import privacy_ledger, verbs
 from gobelin.workbench.run.checked_rows import CheckedRows
@@ -289,23 +289,6 @@ class RunGenerator:
         """Where the training of seed 0 keeps its checkpoint."""
         return self.folder.folder / "work" / self.stage(0)
 
-    @property
-    def trained_steps(self) -> int:
-        """The number of steps of the training of seed 0; 0 where there is none, or one of a version
-        that did not record it with the training.
-        """
-        path = self.folder.folder / self.stage(0) / "space.json"
-        return int(read_json(path).get("steps", 0)) if self.trained else 0
-
-    @property
-    def promise(self) -> Guarantee | None:
-        """What the training of seed 0 promises of the training rows; None where it is not private,
-        or where there is none.
-        """
-        path = self.folder.folder / self.stage(0) / "space.json"
-        stored = read_json(path).get("promise") if self.trained else None
-        return Guarantee.from_dict(stored) if stored else None
-
     def few_steps(self, steps: int) -> str:
         """A warning where this number of steps is less than the generator needs; '' else."""
         least = catalog.find("generators", self.settings.name).least_steps
@@ -315,21 +298,3 @@ class RunGenerator:
             f"fewer than the {least} with which images of {self.settings.name} begin to follow the"
             " data: expect blobs, and judge nothing by them"
         )
-
-    def grids(self, most: int = 4) -> list[tuple[int, str]]:
-        """[(step, path in the run folder)] of grids of images that the training of seed 0 painted:
-        at most `most`, spread over the training, the last one among them.
-        """
-        folder = f"{self.stage(0)}/samples"
-        names = [p.stem for p in (self.folder.folder / folder).glob("*.png")]
-        steps = sorted(int(name) for name in names if name.isdecimal())
-        places = np.unique(np.linspace(0, len(steps) - 1, most).round().astype(int))
-        return [(steps[k], f"{folder}/{steps[k]}.png") for k in places] if steps else []
-
-    def curves(self) -> dict[int, dict[int, float | None]]:
-        """{seed: {step: held-out score}} of the trained generators; lower is better."""
-        out: dict[int, dict[int, float | None]] = {}
-        for seed in range(self.settings.seeds):
-            rows = read_lines(self.folder.folder / self.stage(seed) / "samples" / "held_out.jsonl")
-            out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
-        return out

@@ -306,11 +306,14 @@ def group(name: str) -> tuple[str, type[Any]]:
 
 def _place(slot: str, name: str) -> str:
     """The dotted name of a component's settings in a run; empty where only Python sets them."""
-    if slot != "encoders":
-        places = {"generators": "generator.settings", "fusion": "fusion.settings"}
-    places["rivals"] = f"augment.rival_settings.{name}"
+    if slot == "encoders":
+        return f"encoders.{default_encoder(catalog.find(slot, name).kinds[0]) or name}"
+    places = {
+        "generators": "generator.settings",
+        "fusion": "fusion.settings",
+        "rivals": f"augment.rival_settings.{name}",
+    }
     return places.get(slot, "")
-    return f"encoders.{default_encoder(catalog.find(slot, name).kinds[0]) or name}"
 
 
 def unknown_names(names: tuple[str, ...], fields: tuple[str, ...], where: str) -> list[str]:
