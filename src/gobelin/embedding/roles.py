@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from gobelin.core.printable import counted
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
 from gobelin.data.fields import ROLES, Column, set_kind
 from gobelin.data.numbers import number
@@ -33,10 +34,14 @@ MOST_FOLDS = 20
 SHORT = 64  # letters of an id, at most
 
 
-def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | None:
+def role_of(
+    name: str, values: Sequence[Any], rows: int, different: Callable[[], int] | None = None
+) -> tuple[str, str] | None:
     """A role and why, '' where the name leaves no doubt; None for a column that is a feature.
 
-    values: present ones, of so many rows.
+    values: present ones, of so many rows. different: counts the rows that repeat no earlier row,
+    cell for cell. Where only such repeats share an id, it is still one, and a group: a row and its
+    copy stay in the same part of the split.
     """
     if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_"), "written by gobelin curate"
@@ -45,8 +50,19 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
         return "split", "its words name the parts of a split"
     if flagged(name, values):
         return "split", "its name and its yes and no name the parts of a split"
-    if len(texts) < rows or rows < 2 or not all(isinstance(v, str | int | float) for v in values):
+    if len(values) < rows or rows < 2 or not all(isinstance(v, str | int | float) for v in values):
         return None
+    if len(texts) < rows:
+        if different is None or not _names_rows(name) or len(texts) < different():
+            return None
+        found = role_of(name, list({str(v): v for v in values}.values()), len(texts))
+        if found is None or found[0] != "id":
+            return found
+        repeats = rows - len(texts)
+        return (
+            "group",
+            f"an id by its name, and {counted(repeats, 'row is a copy', 'rows are copies')}",
+        )
     if INDEX_NAME.fullmatch(name):
         return "ignore", "an index of rows by its name, and different in every row"
     if ROW_NUMBER.fullmatch(name) and _consecutive(values):
@@ -94,6 +110,12 @@ def role_remark(name: str, values: Sequence[Any]) -> str:
                 f" out: {set_kind(name, 'ignore')}."
             )
     return ""
+
+
+def _names_rows(name: str) -> bool:
+    """Whether a name may be that of an index or an id."""
+    names = (INDEX_NAME, ROW_NUMBER, ID_NAME)
+    return name.lower() in PLAIN_ID or any(one.fullmatch(name) for one in names)
 
 
 def _consecutive(values: Sequence[Any]) -> bool:
