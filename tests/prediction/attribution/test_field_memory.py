@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def test_few_rows_are_held_at_once_and_the_answers_stay(monkeypatch: pytest.Monk
         rows(1, 0),
         {},
         FIELDS,
-        Embedder({}),
+        cast(Embedder, None),
         Path(),
         answer,
         0,
