@@ -15,6 +15,7 @@ from PIL import Image
 
 from gobelin import GobelinError, Workbench
 from gobelin.data.file_kinds import unread
+from gobelin.data.part_names import as_words, part_of
 from gobelin.data.read import read
 from gobelin.embedding.schema import Choices, infer
 from gobelin.workbench.query import texts_of, weighted_parts
@@ -87,6 +88,24 @@ def test_an_id_of_rows_that_differ_stays_what_it_was(tmp_path: Path) -> None:
     cells = [[f"P{k // 2:03d}", str(k * 7 % 31), str(k % 5), "ab"[k % 2]] for k in range(60)]
     data = repeated(tmp_path, ["id", "height", "size", "kind"], cells)
     assert infer(data, "kind", Choices()).columns[0].role not in ("id", "group")
+
+
+@pytest.mark.parametrize("name", ["train", "Test", "valid", "holdout", "val"])
+@pytest.mark.parametrize("words", [("True", "False"), ("1", "0"), ("yes", "no")])
+def test_a_yes_and_no_that_may_be_the_split_is_told(
+    tmp_path: Path, name: str, words: tuple[str, str]
+) -> None:
+    """It may be a fact (came by train): it stays one, a line says so, and the setting works."""
+    cells = [[words[k % 3 > 0], str(k * 7 % 31), str(k % 5), "ab"[k % 2]] for k in range(60)]
+    data = repeated(tmp_path, [name, "height", "size", "kind"], cells)
+    column = infer(data, "kind", Choices()).columns[0]
+    assert column.role == "cell" and f"--set schema.{name}=split" in column.remark
+    parts = [part_of(word) for word in as_words(name, data.values(name))]
+    named = part_of(name)
+    other = "test" if named == "train" else "train"
+    assert parts == [named if k % 3 == 0 else other for k in range(60)]
+    other_name = repeated(tmp_path, ["brain", "height", "size", "kind"], cells)
+    assert not infer(other_name, "kind", Choices()).columns[0].remark
 
 
 def test_the_remedy_for_a_workbook_is_a_command_that_takes_mixed_columns(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from gobelin.core.printable import counted
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
 from gobelin.data.fields import ROLES, Column, set_kind
 from gobelin.data.numbers import number
-from gobelin.data.part_names import flagged, name_parts, part_of
+from gobelin.data.part_names import flagged, maybe_flagged, name_parts, part_of
 
 # with these names a value that is different in every row is an id, whatever it looks like
 PLAIN_ID = ("id", "uid", "uuid", "key", "record_id", "row_id")
@@ -102,6 +102,11 @@ def role_remark(name: str, values: Sequence[Any]) -> str:
         return (
             "its words name the parts of a split, and it is read as a feature. If it is the split:"
             f" {set_kind(name, 'split')}."
+        )
+    if part := maybe_flagged(name, values):
+        return (
+            f"its yes and no may say which rows are {part} rows, and it is read as a feature. If"
+            f" they do: {set_kind(name, 'split')}."
         )
     if PARTS_NUMBERED.fullmatch(name) and 1 < len(words) <= MOST_FOLDS:
         if all(number(v) is not None for v in values):
