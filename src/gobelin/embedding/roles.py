@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.printable import counted
-from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
+from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Column, set_kind
 from gobelin.data.numbers import number
 from gobelin.data.part_names import flagged, maybe_flagged, name_parts, part_of
@@ -31,6 +31,13 @@ SPLIT_NAME = re.compile(
 )
 PARTS_NUMBERED = re.compile(r"(?i:.*(?:split|partition|fold)s?)")
 MOST_FOLDS = 20
+WORK_OF_ROLE = {
+    "ignore": "not used",
+    "id": "names the rows and is no feature",
+    "group": "a row and its copies stay in one part of the split, and it is no feature",
+    "split": "its parts are used as they are, and it is no feature",
+    "weight": "the weight of each row",
+}
 SHORT = 64  # letters of an id, at most
 
 
@@ -72,6 +79,12 @@ def role_of(
     if ID_NAME.fullmatch(name) and all(map(_id_like, texts)):
         return "id", "an id by its name, and different in every row"
     return None
+
+
+def different_rows(dataset: Dataset) -> int:
+    """How many rows repeat no earlier one, cell for cell."""
+    columns = [dataset.values(name) for name in dataset.column_names]
+    return len(set(map(repr, zip(*columns, strict=True))))
 
 
 def declared_column(name: str, given: str, read: bool, taken: bool) -> Column:

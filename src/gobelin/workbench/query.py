@@ -184,7 +184,7 @@ def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple
     return parts + [(key, text, -1.0) for key, texts in avoided for text in _list(texts)]
 
 
-def _list(texts: Text | Sequence[Text]) -> list[str]:
+def _list(texts: Any) -> list[str]:  # noqa: ANN401 - one text or several
     return list(map(str, texts)) if isinstance(texts, list | tuple) else [str(texts)]
 
 
