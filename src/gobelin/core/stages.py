@@ -102,7 +102,8 @@ class RunFolder:
                 LOG.warning(
                     "%s: another gobelin is at work in it; waiting until it is done.", self.folder
                 )
-                self._lock.acquire()
+                with step("wait for the other gobelin"):
+                    self._lock.acquire()
         try:
             yield
         finally:

@@ -52,6 +52,24 @@ def files_of_kind(folder: Path, *kinds: str) -> tuple[str, list[Path]]:
     return kind, _taken(folder, kind, kept, hidden)
 
 
+def direct_files(folder: Path) -> tuple[str, list[Path]]:
+    """The kind of the files that lie in the folder itself, as in `KINDS`, and these files, sorted:
+    rows without a class. A warning counts the others. Raises GobelinError for more than the budget
+    has rows."""
+    kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, "")}
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and path.is_file():
+            kept[_kind(path, folder)].append(path)
+    kind = max(KINDS, key=lambda k: len(kept[k]))
+    refuse(str(folder), "rows", len(kept[kind]))
+    others = [path for other, paths in kept.items() if other != kind for path in paths]
+    if kept[kind] and others:
+        none = f"is no {kind} that is read", f"are no {SEVERAL[kind]} that are read"
+        told = counted(len(others), f"file {none[0]}", f"files {none[1]}")
+        LOG.warning("%s: %s (first: %s).", folder, told, min(others).name)
+    return kind, sorted(kept[kind])
+
+
 def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """{kind: files}, '' for files of no kind, and the names of hidden folders that hold some."""
     kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, "")}

@@ -43,6 +43,12 @@ SUFFIXES = {
 PACKED_SETS = (".npz", ".tar")  # archives that a reader reads as they are
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 PANDAS = "python -c \"import pandas; pandas.{read}('{path}').to_parquet('{stem}.parquet')\""
+# a workbook's columns often hold numbers and words, which no column of a Parquet file does
+WORKBOOK = (
+    "python -c \"import pandas; pandas.read_excel('{path}').to_csv('{stem}.csv', index=False)\""
+    " (needs: pip install pandas openpyxl). Where titles stand above the names of the columns, add"
+    " header=2 after the file's name, for the third line"
+)
 # what it is, and pandas' function that reads it
 READ_BY_PANDAS = {
     "excel": ("an Excel or Calc workbook", "read_excel"),
@@ -94,6 +100,7 @@ def _remedy(kind: str, path: Path) -> str:
         return f"is packed. Unpack it: {PACKED[kind]} {path.name}"
     if kind in READ_BY_PANDAS:
         what, read = READ_BY_PANDAS[kind]
-        command = PANDAS.format(read=read, path=path.name, stem=path.stem)
+        command = WORKBOOK if kind == "excel" else PANDAS
+        command = command.format(read=read, path=path.name, stem=path.stem)
         return f"is {what}. Save it as CSV, or convert it: {command}"
     return f"is {OTHERS[kind]}" if kind in OTHERS else ""

@@ -45,14 +45,22 @@ def name_parts(words: Iterable[Any]) -> bool:
 def flagged(name: str, values: Iterable[Any]) -> str:
     """The part that a column of yes and no such as `is_valid` names; '' for another column."""
     match = FLAG_NAME.fullmatch(name)
-    part = part_of(match["part"]) if match else ""
+    return _of_yes_and_no(part_of(match["part"]) if match else "", values)
+
+
+def maybe_flagged(name: str, values: Iterable[Any]) -> str:
+    """As `flagged`, also of a column called only `train`, which may be a fact: came by train."""
+    return flagged(name, values) or _of_yes_and_no(part_of(name), values)
+
+
+def _of_yes_and_no(part: str, values: Iterable[Any]) -> str:
     words = {spelled(v).lower() for v in values} if part else set()
     return part if words and words <= YES | NO and words & YES else ""
 
 
 def as_words(name: str, values: Sequence[Any]) -> list[Any]:
     """The values of a split column; those of yes and no as names of parts."""
-    part = flagged(name, [v for v in values if v is not None])
+    part = maybe_flagged(name, [v for v in values if v is not None])
     if not part:
         return list(values)
     other = "test" if part == "train" else "train"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN
+from gobelin.core.printable import counted
+from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Column, set_kind
 from gobelin.data.numbers import number
-from gobelin.data.part_names import flagged, name_parts, part_of
+from gobelin.data.part_names import flagged, maybe_flagged, name_parts, part_of
 
 # with these names a value that is different in every row is an id, whatever it looks like
 PLAIN_ID = ("id", "uid", "uuid", "key", "record_id", "row_id")
@@ -30,13 +31,24 @@ SPLIT_NAME = re.compile(
 )
 PARTS_NUMBERED = re.compile(r"(?i:.*(?:split|partition|fold)s?)")
 MOST_FOLDS = 20
+WORK_OF_ROLE = {
+    "ignore": "not used",
+    "id": "names the rows and is no feature",
+    "group": "a row and its copies stay in one part of the split, and it is no feature",
+    "split": "its parts are used as they are, and it is no feature",
+    "weight": "the weight of each row",
+}
 SHORT = 64  # letters of an id, at most
 
 
-def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | None:
+def role_of(
+    name: str, values: Sequence[Any], rows: int, different: Callable[[], int] | None = None
+) -> tuple[str, str] | None:
     """A role and why, '' where the name leaves no doubt; None for a column that is a feature.
 
-    values: present ones, of so many rows.
+    values: present ones, of so many rows. different: counts the rows that repeat no earlier row,
+    cell for cell. Where only such repeats share an id, it is still one, and a group: a row and its
+    copy stay in the same part of the split.
     """
     if name in (WEIGHT_COLUMN, SPLIT_COLUMN):
         return name.removeprefix("gobelin_"), "written by gobelin curate"
@@ -45,8 +57,19 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
         return "split", "its words name the parts of a split"
     if flagged(name, values):
         return "split", "its name and its yes and no name the parts of a split"
-    if len(texts) < rows or rows < 2 or not all(isinstance(v, str | int | float) for v in values):
+    if len(values) < rows or rows < 2 or not all(isinstance(v, str | int | float) for v in values):
         return None
+    if len(texts) < rows:
+        if different is None or not _names_rows(name) or len(texts) < different():
+            return None
+        found = role_of(name, list({str(v): v for v in values}.values()), len(texts))
+        if found is None or found[0] != "id":
+            return found
+        repeats = rows - len(texts)
+        return (
+            "group",
+            f"an id by its name, and {counted(repeats, 'row is a copy', 'rows are copies')}",
+        )
     if INDEX_NAME.fullmatch(name):
         return "ignore", "an index of rows by its name, and different in every row"
     if ROW_NUMBER.fullmatch(name) and _consecutive(values):
@@ -56,6 +79,12 @@ def role_of(name: str, values: Sequence[Any], rows: int) -> tuple[str, str] | No
     if ID_NAME.fullmatch(name) and all(map(_id_like, texts)):
         return "id", "an id by its name, and different in every row"
     return None
+
+
+def different_rows(dataset: Dataset) -> int:
+    """How many rows repeat no earlier one, cell for cell."""
+    columns = [dataset.values(name) for name in dataset.column_names]
+    return len(set(map(repr, zip(*columns, strict=True))))
 
 
 def declared_column(name: str, given: str, read: bool, taken: bool) -> Column:
@@ -87,6 +116,11 @@ def role_remark(name: str, values: Sequence[Any]) -> str:
             "its words name the parts of a split, and it is read as a feature. If it is the split:"
             f" {set_kind(name, 'split')}."
         )
+    if part := maybe_flagged(name, values):
+        return (
+            f"its yes and no may say which rows are {part} rows, and it is read as a feature. If"
+            f" they do: {set_kind(name, 'split')}."
+        )
     if PARTS_NUMBERED.fullmatch(name) and 1 < len(words) <= MOST_FOLDS:
         if all(number(v) is not None for v in values):
             return (
@@ -94,6 +128,12 @@ def role_remark(name: str, values: Sequence[Any]) -> str:
                 f" out: {set_kind(name, 'ignore')}."
             )
     return ""
+
+
+def _names_rows(name: str) -> bool:
+    """Whether a name may be that of an index or an id."""
+    names = (INDEX_NAME, ROW_NUMBER, ID_NAME)
+    return name.lower() in PLAIN_ID or any(one.fullmatch(name) for one in names)
 
 
 def _consecutive(values: Sequence[Any]) -> bool:

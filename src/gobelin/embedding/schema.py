@@ -8,6 +8,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,16 +31,16 @@ from gobelin.embedding.column_remarks import (
 )
 from gobelin.embedding.encoders import Encoder, Sample, declared, reading
 from gobelin.embedding.number_remarks import number_remark
-from gobelin.embedding.roles import declared_column, role_of, role_remark
+from gobelin.embedding.roles import (
+    WORK_OF_ROLE,
+    declared_column,
+    different_rows,
+    role_of,
+    role_remark,
+)
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
 NAMES = ("text", "category")  # kinds that names of files would be taken for
-WORK_OF_ROLE = {
-    "ignore": "not used",
-    "id": "names the rows and is no feature",
-    "split": "its parts are used as they are, and it is no feature",
-    "weight": "the weight of each row",
-}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,11 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     messages."""
     mistakes = []
     if target is not None and target not in names:
-        mistakes.append(f"{source}: no column {target!r} to be the target.{nearest(target, names)}")
+        alone = list(names) in (["image"], ["sound"], ["mesh"], ["volume"])  # a folder's files
+        other = " Put the files of each class into a folder of their own." if alone else ""
+        mistakes.append(
+            f"{source}: no column {target!r} to be the target.{nearest(target, names)}{other}"
+        )
     kinds = {k for n in catalog.names("encoders") for k in declared(n, "kinds")}
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
     if choices.order and choices.schema.get(target or "", "ordinal") != "ordinal":
@@ -216,9 +221,12 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if len(values) == len(dataset) > 1 and len({spelled(v) for v in values}) == 1:
         reason = "every cell is the same"
         return Column(name, bid.kind, "ignore", 0.9, reason, remark=f"not used: {reason}.")
-    if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset))):
+    different = partial(different_rows, dataset)
+    if bid.kind not in FILE_KINDS and (found := role_of(name, values, len(dataset), different)):
         role, reason = found
-        remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: {set_kind(name, bid.kind)}."
+        role = "ignore" if role == "group" and role in choices.schema.values() else role
+        kind = "text" if bid.kind == "unknown" else bid.kind
+        remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: {set_kind(name, kind)}."
         remark = remark if reason else ""
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
     if without := of_addresses(values):
@@ -228,11 +236,10 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         numbers = [v for v in values if number(v) is not None]
         odd = [v for v in values if number(v) is None]
         odd = odd if odd and len(numbers) > len(values) / 2 else values
-        remark = (
+        remark = printed or (
             f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
-            f" with {set_kind(name, 'text')}, category, number or date."
+            f" with {set_kind(name, 'text')}, category, number, date, id or group."
         )
-        remark = printed or remark
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
     remark = unread or bid.remark or role_remark(name, values)

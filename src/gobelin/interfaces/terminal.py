@@ -203,6 +203,9 @@ def print_next(as_json: bool, verb: str, run: Path) -> None:
         tell(f"Next: {shlex.join(['gobelin', verb, str(run)])}")
 
 
+LOADING = "load the program"
+
+
 class ProgressBars:
     """Progress: on a terminal a bar for each piece of work, with the time left. Without a terminal
     a line every ten seconds.
@@ -228,6 +231,7 @@ class ProgressBars:
         self.began: dict[str, tuple[float, int]] = {}  # time and count of a step's first call
         self.step: tuple[str, int, int] | None = None  # of the last call, while it isn't done
         self.command = ""
+        self.working = False  # whether a step was seen
         self.started = self.last = time.monotonic()  # the process; the last line
         self.over = threading.Event()
         self.thread: threading.Thread | None = None
@@ -235,6 +239,7 @@ class ProgressBars:
     def __call__(self, what: str, done: int, total: int) -> None:
         if self.quiet:
             return
+        self.working = True
         now = time.monotonic()
         start, _ = self.began.setdefault(what, (now, done))
         self.step = (what, done, total) if done < total else None
@@ -276,13 +281,20 @@ class ProgressBars:
         """A line: the step, done of total, and the time left where that is known."""
         self.last = now = time.monotonic()
         if (step := self.step) is None:
-            named = f"{name}, " if (name := present_step()) else ""
+            named = f"{name}, " if (name := self._present()) else ""
             return tell(f"  {self.command}: {named}at work for {now - self.started:.0f} s")
         what, done, total = step
         start, first = self.began.get(what, (now, done))
         left = (now - start) / (done - first) * (total - done) if done > first else None
         time_told = f"at it for {now - start:.0f} s" if left is None else f"about {left:.0f} s left"
         tell(f"  {what}: {done}/{total}, {time_told}")
+
+    def _present(self) -> str:
+        """The step at work, without the name of the command before it. Before the first one the
+        program is loaded."""
+        name = present_step()
+        self.working = self.working or bool(name)
+        return name.removeprefix(f"{self.command}: ") if self.working else LOADING
 
     def _draw(self, what: str, done: int, total: int) -> None:
         self._draw_idle(done >= total)
@@ -295,7 +307,7 @@ class ProgressBars:
     def _draw_idle(self, shown: bool = True) -> None:
         """A bar that moves without an end, as long as no step has one of its own."""
         if shown and not self.tasks:
-            name = ": ".join(filter(None, (self.command, present_step())))
+            name = ": ".join(filter(None, (self.command, self._present())))
             self.tasks[IDLE] = self.bars.add_task(printable(name), total=None)
         elif IDLE in self.tasks and (not shown or len(self.tasks) > 1):
             self.bars.remove_task(self.tasks.pop(IDLE))

@@ -104,6 +104,6 @@ def _pair(study_set: StudySet, number: int, row: Mapping[str, object]) -> dict[s
     position = int(str(row["made"]).rsplit("-", 1)[1])
     picture = run.generator.medium.picture(images.pixels[position])
     save_png(run.folder.folder / left, picture, lineage)
-    mark = " - quarantined" if row["flagged"] else ""
+    mark = " - near copy" if row["flagged"] else ""
     caption = f"{row['nearest']}: {_ratio(row):.2f}, {row['seen']}{mark}"
     return {"left": left, "right": right, "caption": caption}

@@ -26,7 +26,7 @@ from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, make_base_space, opened
 from gobelin.workbench.query import (
     ARGUMENTS,
-    Text,
+    Given,
     Texts,
     Weights,
     refuse_none,
@@ -161,16 +161,17 @@ class Workbench:
         query: Texts | None = None,
         without: Texts | None = None,
         weights: Weights | None = None,
-        **flags: Text | Sequence[Text],
+        **flags: Given | Sequence[Given],
     ) -> hits.Hits:
         """The k rows nearest to a query, with their cells: a list of `Hit`, and `to_frame()`.
 
-        A query has parts: text=, image=, row= or the name of a column, with one text or several. A
-        text looks in every field of text. where: a filter in SQL: "weight > 100 AND kind = 'tool'".
-        sheet: a new contact sheet of the rows, .html or .png. query: {flag or column: text}, the
-        same as arguments of their own. without: the same, for parts to avoid. weights: {flag or
-        column: number}, or a number for each text; 1 by default. The score of a row is the weighted
-        sum of its parts' scores: how seldom an unrelated row is so near, as a normal score.
+        A query has parts: text=, image= or the name of a column, with one text or several, and
+        row={"weight": 120}, or "weight=120". A text looks in every field of text. where: a filter
+        in SQL: "weight > 100 AND kind = 'tool'". sheet: a new contact sheet of the rows, .html or
+        .png. query: {flag or column: text}, the same as arguments of their own. without: the same,
+        for parts to avoid. weights: {flag or column: number}, or a number for each text; 1 by
+        default. The score of a row is the weighted sum of its parts' scores: how seldom an
+        unrelated row is so near, as a normal score.
         """
         refuse_none(k)
         hits.refuse_sheet(sheet)  # before the work
@@ -208,7 +209,7 @@ class Workbench:
         return self._keep("search", self.run.predictor.fingerprint, find)
 
     @needs.usable_values
-    def describe(self, k: int = 5, labels: Sequence[str] = (), **query: Text) -> list[Finding]:
+    def describe(self, k: int = 5, labels: Sequence[str] = (), **query: Given) -> list[Finding]:
         """The classes of a record, the nearest rows, typical and odd fields.
 
         A run saved without data gives the classes only. labels: words to choose from.
@@ -228,7 +229,7 @@ class Workbench:
         out: str | Path | None = None,
         summary: bool = False,
         generated: bool = False,
-        **query: Text,
+        **query: Given,
     ) -> Explanation:
         """Which fields moved an answer, and which pixels, words, columns or intervals of them.
 
@@ -255,9 +256,9 @@ class Workbench:
         strength: float | None = None,
         guidance: float | None = None,
         steps: int = 0,
-        query: Mapping[str, Text] | None = None,
+        query: Mapping[str, Given] | None = None,
         signer: Signer | None = None,
-        **flags: Text,
+        **flags: Given,
     ) -> list[Path]:
         """Generate an image for each seed: from a query, a label, a source image, or nothing.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
+from typing import Any
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
@@ -15,7 +16,9 @@ from gobelin.embedding.schema import build_encoder
 from gobelin.workbench.run.data import RunData
 
 Text = str | float | Path  # what a part of a query may be; a path names an image or a sound
-Texts = Mapping[str, Text | Sequence[Text]]  # flag or column -> one text or several
+Row = Mapping[str, Any]  # column -> value, as row={"weight": 120}; missing values say nothing
+Given = Text | Row
+Texts = Mapping[str, Given | Sequence[Given]]  # flag or column -> one text or several
 Weights = Mapping[
     str, float | Sequence[float]
 ]  # flag or column -> a weight for all texts, or for each
@@ -36,9 +39,30 @@ def refuse_none(k: int) -> None:
         raise GobelinError(f"k: 1 or more was expected, found {k}.")
 
 
-def texts_of(query: Mapping[str, Text]) -> dict[str, str]:
-    """The parts of a query as texts."""
-    return {key: str(text) for key, text in query.items()}
+def texts_of(query: Mapping[str, Given]) -> dict[str, str]:
+    """The parts of a query as texts; those of a row by their columns."""
+    return {k: str(text) for key, given in query.items() for k, text in _columns(key, given)}
+
+
+def _columns(key: str, given: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - what a user gives
+    """(column, value) of every value that a row has, such as row={"weight": 120}; (key, given) of
+    another part of a query. Raises GobelinError for a row without a value."""
+    if not hasattr(given, "items"):
+        return [(key, given)]
+    said = [(str(column), value) for column, value in given.items() if not _missing(value)]
+    if not said:
+        raise GobelinError(f"{key}: the row has no values. Give {{'COLUMN': value}}.")
+    return said
+
+
+def _missing(value: Any) -> bool:  # noqa: ANN401 - a cell of any kind
+    """Whether a cell says nothing: None, NaN, NaT, and NA of pandas, which has no truth."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True
+    except ValueError:  # several values
+        return False
 
 
 def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
@@ -51,8 +75,8 @@ def query_cells(data: RunData, query: Mapping[str, str]) -> dict[str, Cell]:
     refuse_empty(query)
     cells: dict[str, Cell] = {}
     for key, text in query.items():
-        field, encoder, value = meant(data, key, text)
-        cell = with_first_days(data, encoder.parse(value, field))
+        field, encoder, cell = meant(data, key, text)
+        cell = with_first_days(data, cell or parsed(data, encoder, text, field))
         cells[field.name] = {**cells.get(field.name, {}), **cell}
     return cells
 
@@ -63,14 +87,15 @@ def refuse_empty(query: Sized) -> None:
         raise GobelinError("query: is empty. Give --text, --image, --row or --query COLUMN=VALUE.")
 
 
-def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
-    """The field of a flag or column, its encoder, and the text as that encoder reads it."""
+def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, Cell | None]:
+    """The field of a flag or column, its encoder, and the cell where a column of facts is named:
+    its text is one value, whatever commas are in it."""
     fields, choices = data.schema.fields, data.settings.choices
     key = usual_name(data, key)
     column = next((f for f in fields if key in f.columns), None)
     if column is not None:
         encoder = build_encoder(column.encoder, choices)
-        return column, encoder, f"{key}={text}" if encoder.joined else text
+        return column, encoder, {key: text.strip()} if encoder.joined else None
     flags = {f.name: flag_of(f) for f in fields}
     named = [f for f in fields if f.name == key] or [f for f in fields if flags[f.name] == key]
     if not named:
@@ -81,7 +106,20 @@ def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, str]:
     if len(named) > 1 and "=" in text:
         first = text.split("=")[0].strip()
         named = [f for f in named if first in f.columns] or named
-    return named[0], build_encoder(named[0].encoder, choices), text
+    return named[0], build_encoder(named[0].encoder, choices), None
+
+
+def parsed(data: RunData, encoder: Encoder, text: str, field: Field) -> Cell:
+    """The cell of a text. Raises GobelinError for facts of a column that holds something else."""
+    others = {c: f for f in data.schema.fields for c in f.columns if f.encoder != field.encoder}
+    for fact in text.split(",") if encoder.joined else ():
+        name, equals, _ = fact.partition("=")
+        if equals and name.strip() in others:
+            raise GobelinError(
+                f"--{flag_of(field)} {text!r}: column {name.strip()!r} holds"
+                f" {others[name.strip()].kind}. Use --query '{name.strip()}=...'."
+            )
+    return encoder.parse(text, field)
 
 
 def flag_of(field: Field) -> str:
@@ -126,7 +164,14 @@ def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple
         )
     parts = []
     for key, texts in query.items():
-        given, weight = _list(texts), weights.get(key, 1.0)
+        weight = weights.get(key, 1.0)
+        if hasattr(texts, "items"):
+            if isinstance(weight, Sequence):
+                raise GobelinError(f"weights: one number for all columns of {key!r} was expected.")
+            found = ((column, _list(value)) for column, value in _columns(key, texts))
+            parts += [(c, text, float(weight)) for c, values in found for text in values]
+            continue
+        given = _list(texts)
         weights_of_texts = list(weight) if isinstance(weight, Sequence) else [weight] * len(given)
         if len(weights_of_texts) != len(given) or not all(map(math.isfinite, weights_of_texts)):
             raise GobelinError(
@@ -134,8 +179,9 @@ def weighted_parts(query: Texts, weights: Weights, without: Texts) -> list[tuple
                 " one finite number a text."
             )
         parts += [(key, text, float(w)) for text, w in zip(given, weights_of_texts, strict=True)]
-    return parts + [(key, text, -1.0) for key, texts in without.items() for text in _list(texts)]
+    avoided = (part for key, texts in without.items() for part in _columns(key, texts))
+    return parts + [(key, text, -1.0) for key, texts in avoided for text in _list(texts)]
 
 
-def _list(texts: Text | Sequence[Text]) -> list[str]:
+def _list(texts: Any) -> list[str]:  # noqa: ANN401 - one text or several
     return list(map(str, texts)) if isinstance(texts, list | tuple) else [str(texts)]

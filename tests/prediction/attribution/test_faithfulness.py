@@ -123,3 +123,20 @@ def test_agreement_is_the_rank_correlation() -> None:
     a, b = rng.normal(size=(2, 30))
     found = f.agreement(attribution(a), attribution(b))
     assert found == pytest.approx(float(spearmanr(a, b).statistic))
+
+
+def test_equal_sets_of_parts_are_asked_once_and_change_no_curve() -> None:
+    """Of three parts there are eight sets, however many orders are drawn."""
+    asked: list[int] = []
+
+    def formula(kept: np.ndarray) -> np.ndarray:
+        asked.append(len(kept))
+        return kept @ TERMS[:3] + kept[:, 0] * kept[:, 1]
+
+    orders = np.stack([np.random.default_rng(k).permutation(3) for k in range(50)])
+    found = f.curves(Game(3, formula), orders)
+    assert asked == [8]
+    one_by_one = [f.curves(Game(3, formula), order[None])[0] for order in orders]
+    np.testing.assert_array_equal(found, one_by_one)
+    many = Game(f.FEW_PARTS + 1, lambda kept: kept.sum(1))  # seldom equal: not compared
+    assert f.curves(many, np.arange(many.count)[None])[0, 0, 0] == many.count

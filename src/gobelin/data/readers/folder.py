@@ -1,6 +1,8 @@
 """A folder of class folders: each image, sound, mesh or volume below one is a row of that class.
 
 Folders that name the parts of a split, above or below the class folders, become a column `split`.
+A folder that holds such files directly, and no class folders, gives rows without a class: new ones,
+to be predicted.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.class_folders import class_files, classes_and_parts, tables_in
+from gobelin.data.class_folders import class_files, classes_and_parts, direct_files, tables_in
 from gobelin.data.dataset import declared
 
 
 @settings_class
 class Folder:
     """No settings. Columns of the table: `image`, `sound`, `mesh` or `volume` (path), `class` (name
-    of the folder), and `split` where folders name parts.
+    of the folder) where there are class folders, and `split` where folders name parts.
     """
 
     general: ClassVar[bool] = True
@@ -31,6 +33,9 @@ class Folder:
         kind, files = class_files(path)
         if not files:
             tables = tables_in(path)
+            kind, files = ("", []) if tables else direct_files(path)
+            if files:
+                return pa.table({kind: [f.name for f in files]}), path
             other = (
                 f"the table {tables[0]} in it" if tables else "a CSV, Parquet or JSON-lines file"
             )

@@ -27,6 +27,7 @@ from gobelin.prediction.attribution.parts import Attribution, Parts
 STEPS = 8  # of a curve, at most
 BETTER, NO_BETTER = "better than random", "no better than random"
 CAN_T_TELL = "can't tell from so few parts of one row"
+FEW_PARTS = 64  # with more, two orders seldom hide the same ones
 LEAST_ORDERS = 40  # that the parts of one row can have: below, the best of them is no rare one
 
 
@@ -58,11 +59,20 @@ def curves(parts: Parts, orders: np.ndarray) -> np.ndarray:
             asked[r, 0, k, order[::-1][:many]] = 0.0
             asked[r, 1, k, order[:many]] = 0.0
     ends = np.stack([np.ones(count), np.zeros(count)])
-    found = parts.answers(np.concatenate([ends, asked.reshape(-1, count)])).mean(1)
+    found = _answers(parts, np.concatenate([ends, asked.reshape(-1, count)]))
     out = np.empty((len(orders), 2, steps + 1))
     out[:, :, 0], out[:, :, -1] = found[0], found[1]
     out[:, :, 1:-1] = found[2:].reshape(len(orders), 2, len(inner))
     return out
+
+
+def _answers(parts: Parts, kept: np.ndarray) -> np.ndarray:
+    """float64 [k]: the mean answer for each of kept [k, P]. Of few parts most orders hide the same
+    ones, and each is asked once."""
+    if kept.shape[1] > FEW_PARTS:
+        return np.asarray(parts.answers(kept).mean(1))
+    different, which = np.unique(kept, axis=0, return_inverse=True)
+    return np.asarray(parts.answers(different).mean(1)[which.reshape(-1)])
 
 
 def gains(found: np.ndarray) -> np.ndarray:

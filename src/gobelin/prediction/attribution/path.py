@@ -22,11 +22,12 @@ def integrated_gradients(
     shown: torch.Tensor,
     hidden: torch.Tensor,
     steps: int,
-    at_once: int = 16,
+    at_once: int = 4,
 ) -> torch.Tensor:
     """[...]: the value of every number of `shown` [...], beside the base `hidden` [...].
 
-    answer: [k, ...] -> [k], differentiable. at_once: points of the path that are asked together.
+    answer: [k, ...] -> [k], differentiable. at_once: points of the path that are asked together: a
+    network keeps what each layer made of all of them.
     """
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     along = torch.as_tensor((nodes + 1) / 2, dtype=shown.dtype, device=shown.device)

@@ -26,6 +26,7 @@ from gobelin.prediction.explainers import Question
 
 MOST_ASKED = 16_384  # rows that the predictor answers for one explanation, about
 LEAST_OTHERS = 4
+AT_ONCE = 1024  # rows, each with the features of all its fields, that are held together
 
 
 @settings_class
@@ -59,8 +60,14 @@ class FieldParts:
 
     def answers(self, kept: np.ndarray) -> np.ndarray:
         """float64 [k, K]."""
-        row, others = self.question.rows, self._others
+        others = self._others
         count = 1 if others is None else len(others)
+        several = max(1, AT_ONCE // count)
+        blocks = [kept[k : k + several] for k in range(0, len(kept), several)]
+        return np.concatenate([self._answers(block, others, count) for block in blocks])
+
+    def _answers(self, kept: np.ndarray, others: Embeddings | None, count: int) -> np.ndarray:
+        row = self.question.rows
         shown = np.ones((len(kept), len(row.fields)), bool)  # what the row lacks stays missing
         for k, field in enumerate(self.names):
             shown[:, row.fields.index(field)] = kept[:, k] > 0.5

@@ -7,10 +7,12 @@ import numpy as np
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.curate.decisions import Decisions, caption_field, decisions
+from gobelin.workbench.hits import FILES
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.thumbnails import thumbnail
 
 SHOWN_SUSPECTS = 16  # images of suspects, each beside a sure row
+NAMED_SUSPECTS = 10  # rows named one by one, the most doubtful first
 SHOWN_CONFUSIONS = 20  # pairs of classes, in a table
 
 
@@ -30,8 +32,42 @@ def curated(run: Run, exhibits: Exhibits) -> list[Finding]:
             source="curate",
         )
     )
+    findings += _suspects(run, decided)
     _show(run, decided, exhibits)
     return findings
+
+
+def _suspects(run: Run, decided: Decisions) -> list[Finding]:
+    """The rows whose label looks wrong most, each with its label and the likelier one."""
+    classes = run.predictor.model.classes
+    order = _doubted(decided)[:NAMED_SUSPECTS]
+    names, schema = run.checked.rows.ids(decided.rows), run.data.schema
+    files = [c.name for c in schema.columns if c.role == "cell" and c.kind in FILES]
+    # a row number says nothing to a person: its file does
+    shown = [run.checked.rows.dataset.values(name) for name in files[:1]]
+    shown = shown if schema.role("id") is None else []
+
+    def file_of(k: int) -> str:
+        cells = (values[int(decided.rows[k])] for values in shown)
+        return "".join(f"{cell}: " for cell in cells if isinstance(cell, str))
+
+    return [
+        Finding(
+            name="suspect",
+            value=float(decided.likely[k]),
+            scope={"row": names[k]},
+            note=f"{file_of(k)}labelled {classes[decided.given[k]]}, looks like"
+            f" {classes[decided.suggested[k]]}",
+            source="curate",
+        )
+        for k in order
+    ]
+
+
+def _doubted(decided: Decisions) -> list[int]:
+    """The places of the suspects, the most probable other label first."""
+    order = np.argsort(-decided.likely, kind="stable")
+    return [int(k) for k in order if decided.suggested[k] >= 0]
 
 
 def _labels(run: Run, decided: Decisions) -> list[Finding]:
@@ -119,7 +155,7 @@ def _labelled_apart(decided: Decisions) -> Finding:
 def _show(run: Run, decided: Decisions, exhibits: Exhibits) -> None:
     """Add the suspects, the confused classes, and images of suspects."""
     classes = run.predictor.model.classes
-    order = [k for k in np.argsort(-decided.likely, kind="stable") if decided.suggested[k] >= 0]
+    order = _doubted(decided)
     ids = run.checked.rows.ids(decided.rows)
 
     def outcome(k: int) -> str:

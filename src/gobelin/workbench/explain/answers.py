@@ -13,6 +13,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.lazy import torch
 from gobelin.core.machine import derived_seed, numpy_generator
+from gobelin.core.progress import step
 from gobelin.data.fields import FILE_KINDS, Cell
 from gobelin.data.files import BadCell
 from gobelin.embedding.encoders import ReadsPixels
@@ -250,9 +251,12 @@ def explained_by(question: Question, name: str, field: str) -> Explained | None:
         raise GobelinError(f"explain --in {field}: {error}. Give another row.") from error
     if parts is None:
         return None
-    return Explained(name, field, component.unit, parts, component.explain(parts, question.seed))
+    with step(f"explain by {component.unit}s{f' of {field}' if field else ''}"):
+        found = component.explain(parts, question.seed)
+    return Explained(name, field, component.unit, parts, found)
 
 
 def gain_of(one: Explained, orders: int, seed: int) -> Gain:
     """How faithful it is to the predictor, beside random orders."""
-    return gain(one.parts, one.attribution, orders, seed)
+    with step(f"test the {one.unit}s{f' of {one.field}' if one.field else ''} against chance"):
+        return gain(one.parts, one.attribution, orders, seed)
