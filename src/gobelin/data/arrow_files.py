@@ -34,7 +34,8 @@ def read_table(path: Path) -> pa.Table:
             raise ValueError("it is packed")
         table = pa.ipc.open_stream(stream).read_all()
         table.validate(full=True)  # Arrow follows offsets wherever they lead
-        size = int(written_bytes(table).sum())
+        grows = any(map(_repeats, table.schema.types))  # counting loads pandas, so only then
+        size = int(written_bytes(table).sum()) if grows else 0
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -48,3 +49,14 @@ def read_table(path: Path) -> pa.Table:
             f" reading.table_mb allows {limits().table_mb}."
         )
     return table
+
+
+def _repeats(kind: pa.DataType) -> bool:
+    """Whether several rows can have the same place of the file. Offsets of plain texts and lists
+    only rise."""
+    inside = [kind.field(k).type for k in range(kind.num_fields)]
+    views = (pa.string_view(), pa.binary_view())
+    tests = (pa.types.is_dictionary, pa.types.is_run_end_encoded)
+    lists = (pa.types.is_list_view, pa.types.is_large_list_view)
+    is_any = kind in views or any(test(kind) for test in (*tests, *lists))
+    return is_any or isinstance(kind, pa.BaseExtensionType) or any(map(_repeats, inside))

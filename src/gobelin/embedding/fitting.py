@@ -27,8 +27,8 @@ def fit_encoder(
         if found != opening:
             LOG.warning(
                 "field %s: of %s that are no bytes, %g becomes black and %g white (the middle"
-                " 99.8 %% of those of training rows, as far as %d groups reach). Change it with --set"
-                " encoders.%s.opening.low=N and .high=N.",
+                " 99.8 %% of those of training rows, as far as %d groups reach). Change it with"
+                " --set encoders.%s.opening.low=N and .high=N.",
                 field.name,
                 "pixels" if isinstance(opening, Opening) else "voxels",
                 found.low,
