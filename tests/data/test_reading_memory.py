@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core import files
-from gobelin.data import dataset
+from gobelin.data import dataset, parquet_files
 from gobelin.data.read import read
-from gobelin.data.readers import parquet
 
 MILLION = 10**6
 TEXTS = [f"{k:02} {'x' * MILLION}" for k in range(4)]
@@ -41,7 +40,7 @@ def test_reading_and_hashing_take_little_beside_the_table(
 ) -> None:
     """Arrow joined all parts of a column to look at 20 cells, and the hash made one text of all
     values: 6 GB for 3."""
-    monkeypatch.setattr(parquet, "BATCH", 4 * MILLION)
+    monkeypatch.setattr(parquet_files, "BATCH", 4 * MILLION)
     monkeypatch.setattr(dataset, "PART", 4 * MILLION)
     monkeypatch.setattr(files, "KEPT", 4 * MILLION)
     table = pa.table({"x": COLUMNS[kind]})

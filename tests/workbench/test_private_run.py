@@ -5,13 +5,16 @@ Oracle: the planted settings, and sums by hand."""
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import processor
 import pytest
+from PIL import Image
 
 from gobelin import Workbench
 from gobelin.core.errors import GobelinError
@@ -115,3 +118,36 @@ def test_a_damaged_ledger_is_refused(tmp_path: Path) -> None:
         (tmp_path / "run/privacy.jsonl").write_text(damage + "\n")
         with pytest.raises(GobelinError, match="is damaged, and it counts what private"):
             privacy_ledger.spend(folder, "x", promise)
+
+
+def wide(kind: str, k: int) -> bytes:
+    """Pixels that are no bytes: 16 bits as PNG or PGM, floats as TIFF."""
+    pixels = np.random.default_rng(k).normal(2000 + 900 * (k % 2), 50, (16, 16))
+    if kind == "PPM":
+        return b"P5 16 16 65535\n" + pixels.astype(">u2").tobytes()
+    out = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint16 if kind == "PNG" else np.float32)).save(out, kind)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", ["private_means", "private_flow"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_a_range_of_training_pixels_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    """One bright row would move the range and so all images: no noise covers that."""
+    rows = planted(tmp_path)
+    for k in range(80):
+        (tmp_path / f"{k}.png").write_bytes(wide(kind, k))
+    settings = SETTINGS | private(2.0)
+    settings["generator"] = {**settings["generator"], "name": name}
+    if name == "private_flow":
+        settings["generator"]["settings"] = {"dp": {"epsilon": 2.0, "delta": 0.001}}
+    for given in ({}, {"low": 0}, {"high": 9000}):
+        settings["encoders"] = {"image": {"name": "pixels", "opening": given}}
+        with pytest.raises(GobelinError, match="learned from training rows, and epsilon"):
+            Workbench(rows, "colour", tmp_path / "run", settings).fit(generator=True)
+        assert not (tmp_path / "run" / "privacy.jsonl").exists()  # nothing was taken
+        shutil.rmtree(tmp_path / "run")
+    if name == "private_means":
+        settings["encoders"] = {"image": {"name": "pixels", "opening": {"low": 0, "high": 9000}}}
+        found = Workbench(rows, "colour", tmp_path / "run", settings).fit(generator=True)
+        assert any(f.name == "privacy_epsilon" for f in found)

@@ -123,6 +123,13 @@ def credentials(key: Path, chain: Path, password: str = "") -> Credentials:
             f"--chain {chain}: lacks the certificate of the issuer,"
             f" {ordered[-1].issuer.rfc4514_string()!r}. Append it to the file."
         )
+    for below, issuer in enumerate(ordered[1:]):
+        if why := _no_issuer(issuer, below):
+            raise GobelinError(
+                f"--chain {chain}: {issuer.subject.rfc4514_string()!r} issued a certificate of the"
+                f" chain and {why}; nobody could verify the images. Give a chain of authorities."
+                f" {NEW_KEYS}"
+            )
     now = datetime.datetime.now(datetime.UTC)
     for one in ordered:
         first, last = one.not_valid_before_utc, one.not_valid_after_utc
@@ -210,6 +217,26 @@ def _issued(issuer: Any, certificate: Any) -> bool:  # noqa: ANN401
 
 def _issued_itself(certificate: Any) -> bool:  # noqa: ANN401
     return _issued(certificate, certificate)
+
+
+def _no_issuer(certificate: Any, below: int) -> str:  # noqa: ANN401
+    """Why a certificate may not issue others (RFC 5280, 6.1.4); '' where it may. below: issuers
+    between it and the certificate of the key.
+    """
+    x509, _, _ = _library()
+    try:
+        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:  # some old roots have none
+        return "" if _issued_itself(certificate) else "is not that of an authority"
+    if not basic.ca:
+        return "is not that of an authority"
+    if basic.path_length is not None and below > basic.path_length:
+        return f"may have {basic.path_length} other issuers below it, has {below}"
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return ""
+    return "" if usage.key_cert_sign else "may not sign certificates by its key usage"
 
 
 def _algorithm(own: Any, path: Path) -> str:  # noqa: ANN401

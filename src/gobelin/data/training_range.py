@@ -25,6 +25,7 @@ from gobelin.data.volume_files import open_volume
 MEASURED_CELLS = 40  # training cells whose extent is looked at, at most
 RANGE_CELLS = 200  # training cells whose pixels set the range, at most
 OpeningT = TypeVar("OpeningT", bound=Opening | VolumeOpening)
+SHARES = np.linspace(0, 1, 2001)  # quantiles that stand for the pixels of a group
 DIGITS = 3  # of the ends of the range that are kept
 
 
@@ -46,18 +47,31 @@ def with_range(
         return _wide(value, root, opening)
 
     chosen = list(cells)
-    pixels: list[np.ndarray] = []
-    groups: set[int] = set()
+    pixels: dict[int, list[np.ndarray]] = {}
     for cell, group in chosen[:: -(-len(chosen) // RANGE_CELLS) or 1]:
-        found = [x for value in spread(cell.values()) if (x := wide(value)).size]
-        pixels += found
-        groups |= {group} if found else set()
-    if len(groups) < least_groups:
+        if found := [x for value in spread(cell.values()) if (x := wide(value)).size]:
+            pixels.setdefault(group, []).extend(found)
+    if len(pixels) < least_groups:
         return opening
-    low, high = span(np.concatenate(pixels))
+    low, high = _span_of_groups([np.concatenate(x) for x in pixels.values()], least_groups)
     low = rounded(low) if opening.low is None else opening.low
     high = rounded(high) if opening.high is None else opening.high
     return replace(opening, low=low, high=high) if low < high else opening
+
+
+def _span_of_groups(pixels: Sequence[np.ndarray], least_groups: int) -> tuple[float, float]:
+    """The range of the pixels of groups, each [n]: the middle 99.8 % of them, each group counted
+    once, and no further than `least_groups` groups reach, by the mean of the ends of as many.
+
+    So neither end is one group's value, however many pixels it has and however bright they are.
+    """
+    if least_groups == 1:
+        return span(np.concatenate(pixels))
+    low, high = span(np.concatenate([np.quantile(x, SHARES) for x in pixels]))
+    lows, highs = np.sort([span(x) for x in pixels], axis=0).T
+    first = min(least_groups - 1, len(pixels) - least_groups)  # so many reach further
+    near = slice(first, first + least_groups)
+    return max(low, float(lows[near].mean())), min(high, float(highs[::-1][near].mean()))
 
 
 def _wide(value: str | bytes, root: Path, opening: Opening) -> np.ndarray:

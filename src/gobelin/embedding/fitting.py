@@ -26,13 +26,14 @@ def fit_encoder(
         found = with_range(opening, cells.present(), cells.least_groups, cells.root)
         if found != opening:
             LOG.warning(
-                "field %s: of %s that are no bytes, %g becomes black and %g white (99.8 %% of those"
-                " of training rows lie between). Change it with --set encoders.%s.opening.low=N"
-                " and .high=N.",
+                "field %s: of %s that are no bytes, %g becomes black and %g white (the middle"
+                " 99.8 %% of those of training rows, as far as %d groups reach). Change it with"
+                " --set encoders.%s.opening.low=N and .high=N.",
                 field.name,
                 "pixels" if isinstance(opening, Opening) else "voxels",
                 found.low,
                 found.high,
+                cells.least_groups,
                 default_encoder(field.kind) or field.encoder,
             )
         encoder = replace(encoder, opening=found)  # type: ignore[type-var]

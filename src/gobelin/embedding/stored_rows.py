@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import mapped_arrays, read_json, write_json
+from gobelin.data.arrow_files import read_table, write_table
 from gobelin.embedding.alignment.align import Alignment
 from gobelin.embedding.features import Embeddings
 from gobelin.embedding.nearness import Scale
@@ -61,11 +62,7 @@ def write(
 def describe(folder: Path, description: Description, columns: pa.Table) -> None:
     """Write the columns (see `index.columns_of`) and the description of rows whose vectors are
     written."""
-    with (
-        pa.OSFile(str(folder / COLUMNS), "wb") as sink,
-        pa.ipc.new_file(sink, columns.schema) as out,
-    ):
-        out.write_table(columns)
+    write_table(folder / COLUMNS, columns)
     scale = description.scale.to_json()
     values = {"fields": description.fields, "scale": scale, "root": description.root}
     write_json(folder / DESCRIPTION, values)
@@ -137,8 +134,7 @@ class StoredRows:
     @cached_property
     def columns(self) -> pa.Table:
         """The columns of the N rows, memory-mapped."""
-        with pa.memory_map(str(self.folder / COLUMNS)) as source:
-            return pa.ipc.open_file(source).read_all()
+        return read_table(self.folder / COLUMNS)
 
     def __len__(self) -> int:
         return len(self.vectors)

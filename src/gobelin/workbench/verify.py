@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from gobelin.core.arguments import typed
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import MOST_NAMES, GobelinError
 from gobelin.core.progress import counted
 from gobelin.data import c2pa, keys
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
@@ -22,6 +23,7 @@ from gobelin.data.files import BadCell, file_bytes
 from gobelin.data.image_formats import IMAGE_SUFFIXES
 from gobelin.data.media import kinds, medium
 from gobelin.data.nifti import is_nifti
+from gobelin.data.parquet_files import some_rows
 from gobelin.data.provenance import is_marked, read_lineage
 from gobelin.data.volume_marks import head_of
 from gobelin.evidence.findings import Finding
@@ -39,6 +41,9 @@ PRINTED = ("generator", "weights", "seed")  # of a lineage
 MARKED, UNMARKED = "marked as generated", "no mark says that it was generated"
 TABLE = ".parquet"  # a training set of `augment --export`
 ID_COLUMN = "gobelin_id"
+BATCH = 256  # rows of a table that are read at once, at most
+LONGEST = 200  # letters of a value that are told
+WORD, NUMBER = re.compile(r"[\w.-]+"), re.compile(r"[\w.+-]+")
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -98,10 +103,12 @@ def _generated(name: str, file: Path) -> Iterator[tuple[str, bytes]]:
         read = [ID_COLUMN, ORIGIN_COLUMN, column]
         if not set(read) <= set(table.schema_arrow.names):
             return  # a table of other data
-        for batch in table.iter_batches(256, columns=read):
-            for row in batch.to_pylist():
-                if row[ORIGIN_COLUMN] == "generated" and isinstance(row[column], bytes):
-                    yield f"{name}, row {row[ID_COLUMN]}", row[column]
+        for batch in some_rows(table, file, read, BATCH):
+            for number, origin in enumerate(batch.column(ORIGIN_COLUMN).to_pylist()):
+                image = batch.column(column)[number].as_py() if origin == "generated" else None
+                if isinstance(image, bytes):
+                    row = _shown(batch.column(ID_COLUMN)[number].as_py())
+                    yield f"{name}, row {row}", image
     except (OSError, ValueError) as error:
         raise GobelinError(f"{file}: can't be read as Parquet ({error}). Give another.") from error
 
@@ -146,12 +153,25 @@ def _told(data: bytes, anchors: str) -> tuple[str, str]:
 
 def _said(manifest: c2pa.Manifest) -> list[str]:
     """What a manifest says of the image."""
-    said = [f"signer {manifest.signer!r}"] if manifest.signer else []
+    said = [f"signer {_shown(manifest.signer, quoted=True)}"] if manifest.signer else []
     if manifest.generated and not manifest.lineage:
         said.append("says that it was generated")
-    said += [f"{k} {manifest.lineage[k]}" for k in PRINTED if k in manifest.lineage]
+    said += [f"{k} {_shown(manifest.lineage[k])}" for k in PRINTED if k in manifest.lineage]
     condition = manifest.lineage.get("condition")
     if isinstance(condition, Mapping):
         parts = {key: value for key, value in condition.items() if value not in ("", None)}
-        return [*said, *(f"{k} {v!r}" for k, v in parts.items())] if parts else said
-    return [*said, f"condition {condition}"] if condition else said
+        shown = [f"{_shown(k)} {_shown(v, quoted=True)}" for k, v in parts.items()]
+        return [*said, *shown[:MOST_NAMES], *["..."] * (len(shown) > MOST_NAMES)]
+    return [*said, f"condition {_shown(condition)}"] if condition else said
+
+
+def _shown(value: object, quoted: bool = False) -> str:
+    """A value of a statement that anybody may have written: in quotes, unless it is a number or one
+    word, so that it says nothing that the statement doesn't; cut where it is long.
+
+    quoted: one word too.
+    """
+    text = str(value)
+    cut = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    word = not isinstance(value, str) and NUMBER.fullmatch(cut) or WORD.fullmatch(cut)
+    return cut if word and not (quoted and isinstance(value, str)) else repr(cut)

@@ -19,6 +19,7 @@ from gobelin.core.later import in_key, without_unchanged
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
 from gobelin.data.media import Medium, medium
+from gobelin.embedding.schema import build_encoder, default_encoder
 from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
@@ -212,6 +213,7 @@ class RunGenerator:
     ) -> Sampler:
         data = self.features.data
         data.take_over({"generator": resolved(self.settings)})
+        self._refuse_learned_range()
         (train, valid), runtime = self.image_rows, data.runtime
         return sampling.train(
             self.settings,
@@ -227,6 +229,27 @@ class RunGenerator:
                 data.folder, f"{self.settings.name}, training seed {seed}", promise
             ),
         )
+
+    def _refuse_learned_range(self) -> None:
+        """Raises GobelinError for a private generator whose images are opened by the range of the
+        training rows' pixels: one row could change all images, and the promise bounds what it
+        changes in its own.
+        """
+        if self.terms is None:
+            return
+        data = self.features.data
+        opening = self.checked.rows.dataset.opening(self.column)
+        encoder = data.schema.field(self.field).encoder
+        given = getattr(build_encoder(encoder, data.settings.choices), "opening", None)
+        ends = ("low", "high")
+        if any(getattr(opening, end) != getattr(given, end, None) for end in ends):
+            kind = default_encoder(data.schema.field(self.field).kind) or encoder
+            raise GobelinError(
+                f"generator {self.settings.name}: the range of pixels that are no bytes,"
+                f" {opening.low:g} to {opening.high:g}, was learned from training rows, and epsilon"
+                " does not cover that. Give one that does not come from these rows: --set"
+                f" encoders.{kind}.opening.low=N --set encoders.{kind}.opening.high=N."
+            )
 
     @property
     def planned_steps(self) -> int:

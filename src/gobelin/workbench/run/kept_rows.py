@@ -29,6 +29,7 @@ from gobelin.core.files import (
     size_and_times,
     write_json,
 )
+from gobelin.data.arrow_files import read_table, write_table
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.parts import NamedRows, Naming, RecordedParts
@@ -55,13 +56,13 @@ def source_mark(path: str) -> list[int] | None:
 def write_rows(folder: Path, rows: Rows, mark: list[int] | None) -> None:
     """Write the rows. mark: of the data file when they were read; None for data of another kind."""
     data, target = rows.dataset, rows.target
-    _write_table(folder / CELLS, data.with_ids().table)
+    write_table(folder / CELLS, data.with_ids().table)
     columns = {
         "group": texts(rows.groups),
         "name": texts(rows.named.names),
         "part": texts(rows.parts.tolist()),
     }
-    _write_table(folder / NAMES, pa.table(columns))
+    write_table(folder / NAMES, pa.table(columns))
     arrays = {"target": target.values, "scored": target.scored, "weights": rows.weights}
     save_arrays(folder / ARRAYS, arrays)
     others = {
@@ -87,8 +88,10 @@ def read_rows(
     if mark is not None and others["mark"] != mark:
         return None
     bad = frozenset((row, column) for row, column in others["bad"])
-    dataset = Dataset(_table(folder / CELLS), Path(root or others["root"]), others["source"], bad)
-    names, arrays = _table(folder / NAMES), load_arrays(folder / ARRAYS)
+    dataset = Dataset(
+        read_table(folder / CELLS), Path(root or others["root"]), others["source"], bad
+    )
+    names, arrays = read_table(folder / NAMES), load_arrays(folder / ARRAYS)
     about, naming = others["target"], others["naming"]
     target = Target(
         about["name"], about["kind"], arrays["target"], tuple(about["classes"]), arrays["scored"]
@@ -139,13 +142,3 @@ def read_features(folder: Path, ids: tuple[str, ...], like: Embeddings) -> Embed
 def features_bytes(embeddings: Embeddings) -> int:
     """The size of all features."""
     return sum(x.nbytes for x in embeddings.features.values())
-
-
-def _write_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
-        out.write_table(table)
-
-
-def _table(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as source:
-        return pa.ipc.open_file(source).read_all()
