@@ -17,7 +17,14 @@ from gobelin.data.spelling import spelled
 from gobelin.embedding.features import Embeddings
 from gobelin.embedding.row_filter import column_name
 from gobelin.embedding.row_search import Fact, Part
-from gobelin.workbench.query import flag_of, meant, refuse_empty, usual_name, with_first_days
+from gobelin.workbench.query import (
+    flag_of,
+    meant,
+    parsed,
+    refuse_empty,
+    usual_name,
+    with_first_days,
+)
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 
@@ -82,19 +89,23 @@ def _joins(old: _Cells, new: _Cells) -> bool:
 
 def _cells_of(data: RunData, key: str, text: str, weight: float) -> list[_Cells]:
     """The parts that a flag or column and its text mean."""
-    field, encoder, value = meant(data, key, text)
+    field, encoder, given = meant(data, key, text)
     key = usual_name(data, key)
+    if given is not None:
+        return [_Cells({field.name: given}, weight, True)]
     alone = key in field.columns or key == field.name
     if not encoder.joined:
         like = [field] if alone else [f for f in data.schema.fields if flag_of(f) == key]
-        return [_Cells({f.name: encoder.parse(value, f) for f in like}, weight, False)]
+        return [_Cells({f.name: encoder.parse(text, f) for f in like}, weight, False)]
     texts: dict[str, list[str]] = {}  # of each field of facts
-    for fact in value.split(","):
+    for fact in text.split(","):
         name = fact.partition("=")[0].strip()
         fits = (f for f in data.schema.fields if name in f.columns and flag_of(f) == flag_of(field))
         texts.setdefault(next(fits, field).name, []).append(fact)
     return [
-        _Cells({name: encoder.parse(",".join(facts), data.schema.field(name))}, weight, True)
+        _Cells(
+            {name: parsed(data, encoder, ",".join(facts), data.schema.field(name))}, weight, True
+        )
         for name, facts in texts.items()
     ]
 
