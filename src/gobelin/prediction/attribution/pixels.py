@@ -40,10 +40,10 @@ class PixelParts:
     def mixed(self, kept: np.ndarray) -> np.ndarray:
         """[k, H, W, 3] or [k, 3, H, W], in the type that the encoder reads: the first image with
         parts hidden. kept: [k, H, W, 1]."""
-        shown = kept.astype(np.float32)
-        mixed = shown * self.image + (1 - shown) * self.ground
+        mixed = kept.astype(np.float32) * (self.image - self.ground)
+        mixed += self.ground
         if self.read.dtype == np.uint8:
-            mixed = mixed.round().clip(0, 255).astype(np.uint8)
+            mixed = np.rint(mixed, out=mixed).astype(np.uint8)
         return mixed.transpose(0, 3, 1, 2) if self.first else mixed
 
     def at_random(self, rng: np.random.Generator) -> np.ndarray:
