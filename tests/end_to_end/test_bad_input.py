@@ -251,7 +251,7 @@ FILES = {
         1,
         ["quote.csv", "quote that is not closed"],
     ),
-    "book.xlsx": (b"PK", 1, ["book.xlsx", "Excel", "Save it as CSV", "parquet"]),
+    "book.xlsx": (b"PK", 1, ["book.xlsx", "Excel", "Save it as CSV", "to_csv"]),
     "bare": (b"a", 1, ["bare", "without a suffix"]),
     "bad.parquet": (b"PAR1garbage", 1, ["bad.parquet", "can't be read as Parquet"]),
     "bad.jsonl": (b'{"a":1}\n{a:1}\n[1]\n', 2, ["line 2", "not JSON", "line 3", "object {...}"]),
