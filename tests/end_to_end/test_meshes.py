@@ -56,6 +56,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+def test_a_mesh_is_explained_as_a_whole(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", str(run), "--row", "0"])
+    said = capsys.readouterr().out
+    assert "row 0: " in said and "; the data say ring" in said
+    assert said.rstrip().endswith("thing: explained as a whole, nothing looks inside.")
+
+
 def test_a_mesh_is_a_query(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ring = planted(np.random.default_rng(9), 0)
     theirs = trimesh.Trimesh(ring.vertices, ring.faces, process=False)

@@ -166,6 +166,12 @@ class ExplainedAnswers:
         return out
 
 
+def told_whole(answers: ExplainedAnswers) -> list[str]:
+    """A sentence for the fields that nothing looks into."""
+    names = [field for field in answers.fields if not looking_into(answers, field)]
+    return [f"{' and '.join(names)}: explained as a whole, nothing looks inside."] if names else []
+
+
 def answers_of_run(run: Run, another: int = 0) -> ExplainedAnswers:
     """The delivered predictor of a run, and training rows for what is hidden. another: number of
     the draw, of these rows and of all else that is drawn."""

@@ -34,6 +34,7 @@ from gobelin.workbench.explain.answers import (
     explain,
     gain_of,
     refuse_fields,
+    told_whole,
 )
 from gobelin.workbench.explain.asked import AskedRow, named_row, of_data, of_query, of_run
 from gobelin.workbench.explain.findings import Explanation, lines_of_row, of_row
@@ -197,7 +198,8 @@ def _alone(one: Explained) -> tuple[Interval, str]:
 
 
 def _hidden(answers: ExplainedAnswers) -> str:
-    """What hidden fields are, and which pixels no gradient explains, in sentences."""
+    """What hidden fields are, which pixels no gradient explains, and which fields are explained as
+    wholes, in sentences."""
     if answers.others is None:
         hidden = (
             "What is hidden is missing, as this run was saved without its data. A predictor answers"
@@ -209,7 +211,7 @@ def _hidden(answers: ExplainedAnswers) -> str:
             " training rows, one after the other; hidden words are left out, and hidden pixels have"
             " the mean colour of the image."
         )
-    return " ".join([hidden, *answers.without_gradients()])
+    return " ".join([hidden, *answers.without_gradients(), *told_whole(answers)])
 
 
 def summarised(run: Run) -> Explanation:
