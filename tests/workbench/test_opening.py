@@ -44,6 +44,13 @@ def test_show_tells_the_steps_that_were_made(made: int, told: str, tmp_path: Pat
         settings=settings,
         folder=SimpleNamespace(folder=tmp_path),
         data=SimpleNamespace(schema=SimpleNamespace(fields=())),
-        generator=SimpleNamespace(trained_steps=made),
+        generator=SimpleNamespace(
+            folder=SimpleNamespace(folder=tmp_path),
+            stage=lambda seed: f"generator-{seed}",
+            trained=made > 0,
+        ),
     )
+    if made:
+        (tmp_path / "generator-0").mkdir()
+        (tmp_path / "generator-0" / "space.json").write_text(f'{{"steps": {made}}}')
     assert told in "\n".join(plan.summary(run))
