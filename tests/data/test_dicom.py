@@ -152,7 +152,7 @@ def test_without_a_window_the_range_is_that_of_training_rows(tmp_path: Path) -> 
 
 def test_paths_of_pictures_in_a_table_are_images(tmp_path: Path) -> None:
     for k in range(6):
-        write(tmp_path / f"{k}.dcm", ramp() // (k + 1))
+        write(tmp_path / f"{k}.dcm", ramp() - np.minimum(ramp(), 100 * k).astype(np.uint16))
     (tmp_path / "x.csv").write_text("scan,n\n" + "".join(f"{k}.dcm,{k}\n" for k in range(6)))
     dataset = read_table(tmp_path / "x.csv")
     schema = infer(dataset, None, Choices())
