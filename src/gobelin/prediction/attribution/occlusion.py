@@ -5,8 +5,9 @@ equation 6 weighs masks by the answer. Here a place's value is the slope of the 
 mask at that place, cov(answer, mask) / var(mask). Each mask is asked together with its opposite,
 which takes out what is even in the masks. Slopes that are read off few masks hold what other
 places did in these masks. So a ridge regression on all places at once is fitted first, as LIME does
-(Ribeiro, Singh & Guestrin 2016, section 3.4), and the slopes are those that its answers have over
-all possible masks, in closed form: nearer to those of very many masks.
+(Ribeiro, Singh & Guestrin 2016, section 3.4). A slope is then the one that its answers have over
+all possible masks, in closed form, and the slope of what it misses of masks left out: a control
+variate, which leaves no error of the regression in it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from gobelin.core.machine import numpy_generator
 
 SHOWN = 0.5  # chance that a cell of a mask is shown
 SHIFTS = 16  # places of a mask over which its covariance is averaged
+TINY = 1e-12
 PENALTIES = np.geomspace(1e-3, 30, 26)  # that are tried, over the mean size of a direction
 
 
@@ -64,36 +66,27 @@ def effects(shown: np.ndarray, answers: np.ndarray, grid: int) -> tuple[np.ndarr
     # of a mask and its opposite: half of their difference, which is 0 on average
     x = (shown[:half].astype(np.float64) - shown[half:]).reshape(half, -1) / 2
     y = (answers[:half] - answers[half:]) / 2
+    weights, missed = _regression(x, y)
+    rows, columns = (_together(n, grid) for n in size)
+    slope = rows @ weights.reshape(size) @ columns / np.outer(np.diag(rows), np.diag(columns))
+    spread = (x**2).sum(0) + TINY
+    rest, error = missed @ x / spread, np.sqrt(missed**2 @ x**2) / spread
+    return slope + rest.reshape(size), error.reshape(size)
+
+
+def _regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [P], [k]: the weights of a ridge regression of y [k] on x [k, P], and what it misses
+    of each row by the others. Its penalty misses least. Rows left out are in closed form (Allen
+    1974)."""
     sizes, axes = np.linalg.eigh(x @ x.T)
     sizes, along = np.maximum(sizes, 0), axes.T @ y
-    penalty, miss = _penalty(sizes, axes, y)
-    rows, columns = (_together(n, grid) for n in size)
-    spread = SHOWN * (1 - SHOWN) * np.outer(np.diag(rows), np.diag(columns))
-
-    def slope(weights: np.ndarray) -> np.ndarray:
-        """[..., H, W]: the slope over each place's mask of an answer that is a sum of weights
-        [..., H W] over all places, expected over all masks."""
-        image = weights.reshape(*weights.shape[:-1], *size)
-        return np.asarray(SHOWN * (1 - SHOWN) * (rows @ image @ columns) / spread)
-
-    values = slope((axes @ (along / (sizes + penalty))) @ x)
-    # the posterior variance of the same regression, whose weights have a normal prior
-    unknown = np.outer((rows**2).sum(1), (columns**2).sum(1)) * (SHOWN * (1 - SHOWN) / spread) ** 2
-    known = slope((axes / np.sqrt(sizes + penalty)).T @ x)
-    variance = miss / penalty * np.maximum(unknown - (known**2).sum(0), 0)
-    return values, np.sqrt(variance)
-
-
-def _penalty(sizes: np.ndarray, axes: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The penalty of the ridge regression with the smallest mean squared error of rows left out,
-    and this error. The errors of rows left out are in closed form (Allen 1974)."""
     found = []
-    for penalty in PENALTIES * max(float(sizes.mean()), 1e-12):
+    for penalty in PENALTIES * (float(sizes.mean()) + TINY):
         kept = sizes / (sizes + penalty)
-        missed = (y - axes @ (kept * (axes.T @ y))) / (1 - (axes**2) @ kept)
-        found.append((float((missed**2).mean()), float(penalty)))
-    miss, penalty = min(found)
-    return penalty, miss
+        missed = (y - axes @ (kept * along)) / (1 - (axes**2) @ kept)
+        found.append((float((missed**2).mean()), float(penalty), missed))
+    _, penalty, missed = min(found, key=lambda one: one[:2])
+    return (axes @ (along / (sizes + penalty))) @ x, missed
 
 
 def _together(size: int, grid: int) -> np.ndarray:

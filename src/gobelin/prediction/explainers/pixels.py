@@ -29,7 +29,7 @@ from gobelin.prediction.explainers import Question
 class Pixels:
     """Occlusion of an image by random masks."""
 
-    masks: int = setting(default=200, ge=4, le=100_000, description="Masks of each image.")
+    masks: int = setting(default=300, ge=4, le=100_000, description="Masks of each image.")
     grid: int = setting(default=8, ge=2, le=64, description="Cells of a mask along each side.")
 
     kinds: ClassVar[tuple[str, ...]] = ("image",)
