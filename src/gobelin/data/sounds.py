@@ -28,7 +28,6 @@ from gobelin.data.files import (
     cell_path,
     file_bytes,
     file_head,
-    file_values,
     share_of_files,
 )
 from gobelin.data.tar_members import member_of
@@ -228,13 +227,6 @@ def sound_share(values: Sequence[Any], root: Path) -> float:
     paths by their suffix.
     """
     return share_of_files(values, root, SOUND_SUFFIXES, is_sound)
-
-
-def sound_values(cell: Cell) -> list[str | bytes]:
-    """The sounds of a cell: one a column, or several where a value is a list. Raises BadCell for
-    more than the budget allows.
-    """
-    return file_values(cell)
 
 
 def sound_query(text: str, field: Field) -> Cell:

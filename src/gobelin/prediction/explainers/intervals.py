@@ -20,8 +20,9 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.data.fields import Cell
+from gobelin.data.files import file_values
 from gobelin.data.series import open_series
-from gobelin.data.sounds import RATE, open_sound, sound_bytes, sound_values
+from gobelin.data.sounds import RATE, open_sound, sound_bytes
 from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.attribution.shapley import shapley
 from gobelin.prediction.explainers import Question
@@ -69,7 +70,7 @@ class SoundParts:
     def __init__(self, question: Question, field: str, count: int, seconds: float) -> None:
         self.question, self.field = question, field
         self.column = next(iter(question.cells[field]))
-        first, *self.rest = sound_values(question.cells[field])
+        first, *self.rest = file_values(question.cells[field])
         self.wave, _ = open_sound(first, question.root, seconds)
         self.edges = edges_of(len(self.wave), count)
         at = self.edges / RATE

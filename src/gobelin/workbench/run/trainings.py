@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from gobelin.core.files import read_json, read_lines
@@ -13,17 +16,21 @@ def trained_steps(generator: RunGenerator) -> int:
     """The number of steps of the training of seed 0; 0 where there is none, or one of a version
     that did not record it with the training.
     """
-    path = generator.folder.folder / generator.stage(0) / "space.json"
-    return int(read_json(path).get("steps", 0)) if generator.trained else 0
+    return int(_stored(generator).get("steps", 0))
 
 
 def promise(generator: RunGenerator) -> Guarantee | None:
     """What the training of seed 0 promises of the training rows; None where it is not private,
     or where there is none.
     """
-    path = generator.folder.folder / generator.stage(0) / "space.json"
-    stored = read_json(path).get("promise") if generator.trained else None
+    stored = _stored(generator).get("promise")
     return Guarantee.from_dict(stored) if stored else None
+
+
+def _stored(generator: RunGenerator) -> Mapping[str, Any]:
+    """What the training of seed 0 recorded; nothing where there is none."""
+    path = generator.folder.folder / generator.stage(0) / "space.json"
+    return read_json(path) if generator.trained else {}
 
 
 def grids(generator: RunGenerator, most: int = 4) -> list[tuple[int, str]]:
