@@ -57,7 +57,7 @@ LEAST_PROBABILITY = 1e-6
 HOLM = 0.05  # of all sets together
 HEADS = ("set: what is asked", "contender", "held-out rows", "score", "pipeline", "difference")
 HEADS += ("log loss", "difference", "seconds", "of the pipeline")
-SECONDS = 300  # that AutoGluon has, of one core
+SECONDS = 300  # of processor time that AutoGluon has, on one thread
 
 
 @dataclass(frozen=True)
