@@ -52,9 +52,7 @@ def answered(cell: Cell, opened: Path) -> tuple[list[str], np.ndarray, float, st
 
     opened: a fitted run of the same rows, for its schema and its image features."""
     run = Workbench.open(opened).run
-    images = [f for f in run.data.schema.fields if f.kind == "image"]
-    embedded = [run.features.embedder.embed(read(p)) for p in (cell.train, cell.test)]
-    images = [[e.features[f.name] for e in embedded] for f in images]
+    images = image_features(cell, run)
     start = time.process_time()
     made = features(cell, run, images)
     best, note = chosen(cell.numeric, made)
@@ -64,6 +62,13 @@ def answered(cell: Cell, opened: Path) -> tuple[list[str], np.ndarray, float, st
     values = (best.predict if cell.numeric else best.predict_proba)(test)
     classes = [] if cell.numeric else [str(c) for c in best.classes_]
     return classes, values, time.process_time() - start, note
+
+
+def image_features(cell: Cell, run: Any) -> list[list[np.ndarray]]:
+    """Of each image column: the run's frozen features of the training and of the held-out rows."""
+    fields = [f.name for f in run.data.schema.fields if f.kind == "image"]
+    embedded = [run.features.embedder.embed(read(p)).features for p in (cell.train, cell.test)]
+    return [[e[name] for e in embedded] for name in fields]
 
 
 def features(cell: Cell, run: Any, images: Sequence[Sequence[np.ndarray]]) -> Features:
@@ -136,30 +141,18 @@ def blocks(
         yield (filled[0], filled[1]), (parts[0], parts[1])
 
 
-def flat(
-    rows: Sequence[dict[str, str]], run: Any, dataset: Any, root: Path
-) -> dict[str, list[Any]]:
-    """{column: values} of a table for others: texts, categories and numbers as they are; of images
-    the run's features, of sounds and series the same numbers as here."""
-    out: dict[str, list[Any]] = {}
+def tables(cell: Cell, run: Any) -> list[dict[str, list[Any]]]:
+    """{column: values} of the training and of the held-out rows, for others: texts and categories
+    as they are, and all features that trees have here."""
+    made = features(cell, run, image_features(cell, run))
     used = {c for f in run.data.schema.fields for c in f.columns}
-    wide: dict[str, np.ndarray] = {}
-    for column in run.data.schema.columns:
-        values = [row.get(column.name) or "" for row in rows]
-        if column.name not in used:
-            continue
-        if column.kind == "number":
-            out[column.name] = [float(v) if v else None for v in values]
-        elif column.kind == "audio":
-            wide[column.name] = np.stack([heard_bands(v, root) for v in values])
-        elif column.kind == "series":
-            wide[column.name] = np.stack([series_facts(v) for v in values])
-        elif column.kind != "image":
-            out[column.name] = [v or None for v in values]
-    found = run.features.embedder.embed(dataset).features
-    wide |= {f.name: found[f.name] for f in run.data.schema.fields if f.kind == "image"}
-    for name, array in wide.items():
-        out |= {f"{name} {k}": array[:, k].astype(float).tolist() for k in range(array.shape[1])}
+    columns = [c for c in run.data.schema.columns if c.name in used]
+    words = [c.name for c in columns if c.kind not in ("number", "audio", "series", "image")]
+    out: list[dict[str, list[Any]]] = []
+    for path, dense in zip((cell.train, cell.test), made.dense, strict=True):
+        rows = table(path)
+        out.append({name: [row.get(name) or None for row in rows] for name in words})
+        out[-1] |= {f"feature {k}": dense[:, k].tolist() for k in range(dense.shape[1])}
     return out
 
 
