@@ -235,7 +235,7 @@ def compared(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -
         own, other = (np.concatenate([r["row_error"] for r in some]) for some in (ours, theirs))
         gain = comparison.compare(other, own, units=units, metric="rmse")
         scores = [f"{np.mean([r['rmse'] for r in some]):.3f}" for some in (ours, theirs)]
-        told = [size, *scores, interval(gain, 1), "", "", *times]
+        told = [size, *scores, interval(gain, 1) + unseen(gain, 1), "", "", *times]
         return Beside(gain, None, (seconds[0], seconds[1]), " | ".join(told))
     truth = [t for r in ours for t in r["truth"]]
     label = np.unique(truth, return_inverse=True)[1]
@@ -248,7 +248,8 @@ def compared(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) -
     ]
     mean = [float(np.mean([r["log_loss"] for r in some])) for some in (ours, theirs)]
     both = f"{mean[0]:.3f} / {mean[1]:.3f}"
-    told = [size, *scores, interval(gain, 100), both, interval(less, 1), *times]
+    shown = interval(gain, 100) + unseen(gain, 100)
+    told = [size, *scores, shown, both, interval(less, 1), *times]
     return Beside(gain, (mean[0], mean[1]), (seconds[0], seconds[1]), " | ".join(told))
 
 
@@ -271,6 +272,13 @@ def pooled(contender: str, some: Sequence[Beside]) -> str:
         f"{max(times):.1f}.",
     ]
     return " ".join(told)
+
+
+def unseen(gain: comparison.Comparison, scale: float) -> str:
+    """Where no difference is shown: the smallest one that would have been, four times in five."""
+    if gain.low > 0 or gain.high < 0:
+        return ""
+    return f"; {gain.detectable() * scale:.{1 if scale > 1 else 3}f} would have been seen"
 
 
 def interval(gain: comparison.Comparison | intervals.Interval, scale: float) -> str:
