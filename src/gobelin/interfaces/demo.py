@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,18 @@ def run(
     for line in bench.conclusions():
         say(f"\n{line}")
     say(f"\nReport: {folder / 'report.html'}   ({time.monotonic() - start:.0f} s)")
-    say(
-        f"Next: gobelin generate {folder} --text 'a blue bird' --out made"
-        if pictures
-        else f"Next: gobelin show {folder}"
-    )
+    say(f"Next: {following(folder, source.queries()[:1] if pictures else None)}")
     return verdicts
+
+
+def following(folder: Path, queries: Sequence[Mapping[str, str]] | None) -> str:
+    """The command to try after the demo: images from the sample set's own query; `show` where no
+    images are generated (None)."""
+    words = ["gobelin", "show" if queries is None else "generate", str(folder)]
+    for flag, value in (pair for query in queries or () for pair in query.items()):
+        known = flag in ("text", "row")  # else the name of a column
+        words += [f"--{flag}", value] if known else ["--query", f"{flag}={value}"]
+    return shlex.join(words if queries is None else [*words, "--out", "made"])
 
 
 def _signed(bench: Workbench, say: Callable[[str], None]) -> None:
