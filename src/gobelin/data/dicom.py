@@ -4,14 +4,14 @@ The values of pixels follow the order of the standard (PS3.3 C.11): the modality
 gives values of the modality (Hounsfield units of a CT); for a picture the VOI LUT or window of the
 file, or the user's window, gives shades; MONOCHROME1 is inverted last.
 
-No text of a file but a few codes leaves this module, and no message of pydicom: either may hold a
-name of a patient.
+No text of a file but a few words of the standard leaves this module, and no message of pydicom:
+either may hold a name of a patient.
 """
 
 from __future__ import annotations
 
 import io
-import re
+import logging
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -25,12 +25,12 @@ import numpy as np
 
 from gobelin.core.errors import MissingExtra
 from gobelin.data.budget import MEGABYTE, limits
+from gobelin.data.dicom_terms import term
 from gobelin.data.files import BadCell, afford
 from gobelin.data.volume import ARBITRARY, BYTE, HOUNSFIELD
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax of files that are packed as a whole
 GREY = ("MONOCHROME1", "MONOCHROME2")
-CODE = re.compile(r"[A-Z0-9_]{1,16}")  # a unit in the words of the standard
 # of a transfer syntax, by the beginning of its name: the package that decodes it
 PACKAGES = {
     "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
@@ -62,6 +62,7 @@ def pydicom() -> ModuleType:
         raise MissingExtra(
             "pydicom, which reads DICOM (or --set schema.COLUMN=ignore),", "medical"
         ) from error
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote values of files
     return cast(ModuleType, pydicom)
 
 
@@ -157,11 +158,10 @@ def numbers(data: Any, name: str) -> list[float]:  # noqa: ANN401
 
 
 def code(data: Any, name: str) -> str:  # noqa: ANN401
-    """The element as a code of capital letters and digits; '' for any other text, which may hold
+    """The element as a word that the standard has for it; '' for any other text, which may hold
     something about a person.
     """
-    text = str(value(data, name) or "").strip().upper()
-    return text if CODE.fullmatch(text) else ""
+    return term(name, str(value(data, name) or ""))
 
 
 def frames_of(data: Any) -> int:  # noqa: ANN401
@@ -225,9 +225,15 @@ def _check_syntax(library: ModuleType, data: Any) -> None:  # noqa: ANN401
     try:
         usable = library.pixels.get_decoder(syntax).is_available
     except NotImplementedError as error:
-        raise BadCell(f"is {syntax.name[:40]}, which is not read") from error
+        raise BadCell(f"is {_named(syntax)}, which is not read") from error
     if not usable:
         raise BadCell(_needs(syntax.name))
+
+
+def _named(syntax: Any) -> str:  # noqa: ANN401 - of pydicom
+    """The name of a transfer syntax that the standard knows. Of another one there is only the text
+    in the file, which may be anything."""
+    return "in an encoding that is unknown" if syntax.name == str(syntax) else syntax.name[:40]
 
 
 def _needs(syntax: str) -> str:
