@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from pathlib import Path
 
@@ -179,3 +180,21 @@ def test_half_of_a_pair_is_a_bad_cell() -> None:
     for name in ("nifti1.hdr", "nifti2.hdr"):
         with pytest.raises(BadCell, match="half of a pair, of which the .img file no such file"):
             open_volume(name, SAMPLES, VolumeOpening())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("datatype", 0), ("sform_code", 77), ("pixdim", [1, *[0] * 7]), ("vox_offset", 3.0)],
+)
+def test_nibabel_says_nothing_of_its_own(
+    name: str, value: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It knows no name of a file. What can't be read is told by its cell."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((4, 4, 4))
+    header[name] = value
+    data = header.binaryblock[:344] + b"n+1\0" + bytes(4) + bytes(4 * 4**3)
+    (tmp_path / "odd.nii").write_bytes(data)
+    with contextlib.suppress(BadCell):
+        open_volume("odd.nii", tmp_path, VolumeOpening())
+    assert not [record for record in caplog.records if record.name.startswith("nibabel")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import tracemalloc
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -194,3 +195,29 @@ def test_a_group_stays_together() -> None:
 def test_names_are_few_bytes_and_differ() -> None:
     rows = named(dataset([{"n": k, "x": k / 7} for k in range(3000)]))
     assert Counter(map(len, rows.names)) == {24: 3000} and len(set(rows.names)) == 3000
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [k / 7 for k in range(4000)],
+        [1000 * k for k in range(4000)],
+        [f"{k}.5" for k in range(4000)],
+    ],
+    ids=["numbers", "whole numbers", "numbers as texts"],
+)
+def test_the_cells_of_one_row_at_a_time_are_written_as_texts(cell: list[Any]) -> None:
+    """Against the sum over all rows: rows of long lists would take several times their size."""
+    table = pa.table({"signal": [cell] * 60, "x": list(range(60))})
+    dataset = Dataset(table, "test", Path())
+    naming = Naming(content=("signal", "x"))
+    tracemalloc.start()
+    kept = dataset.values("signal")
+    own = tracemalloc.get_traced_memory()[0]
+    del kept
+    tracemalloc.reset_peak()
+    names = naming.names(dataset)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(set(names)) == 60
+    assert most < own + 3_000_000  # all of them as texts: 15 MB and more

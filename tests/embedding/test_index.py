@@ -337,6 +337,34 @@ def test_killed_in_the_middle_a_whole_version_stands(
     assert len(again) == len(after) and not (tmp_path / "index" / index.BEGUN).exists()
 
 
+@pytest.mark.parametrize("again", ["all", "some and others", "one by one"])
+def test_rows_that_were_added_before_are_there_already(
+    again: str, records: tuple[Index, Shared]
+) -> None:
+    """The same command again ends in the same state, and a row that differs is refused."""
+    table = records[0]
+    more = drawn(4, seed=9)
+
+    def added(rows: list[int], ids: str, more: Shared = more) -> pa.Table:
+        part = Shared(more.fields, more.vectors[rows], more.present[rows], tuple(ids), "one")
+        return rows_of(part)
+
+    table.change(added([0, 1], "ab"), [])
+    before = table.table.to_arrow()
+    if again == "all":
+        table.change(added([0, 1], "ab"), [])
+    elif again == "some and others":
+        table.change(added([0, 1, 2, 3], "abcd"), [])
+    else:
+        for row in (1, 0):
+            table.change(added([row], "ab"[row]), [])
+    after = table.table.to_arrow()
+    assert after.slice(0, 62).equals(before)
+    assert after[ID].to_pylist()[62:] == (["c", "d"] if again == "some and others" else [])
+    with pytest.raises(GobelinError, match="has a row 'a' already"):
+        table.change(added([2], "a"), [])
+
+
 def test_a_copy_holds_ids_and_vectors_alone(records: tuple[Index, Shared], tmp_path: Path) -> None:
     table, _ = records
     table.copy(tmp_path / "copy")

@@ -321,7 +321,10 @@ def test_rows_are_added_and_deleted_later(
         not {"n1", "n2"} & set(bench.run.checked.rows.dataset.ids)
         and len(bench.run.checked.rows.parts) == 120
     )
-    assert "'n1' already" in refused(capsys, "index", run, "--add", tmp_path / "new.csv")
+    assert said(capsys, "index", run, "--add", tmp_path / "new.csv") == [told]  # is there already
+    other = (tmp_path / "new.csv").read_text().replace("77", "78")
+    (tmp_path / "other.csv").write_text(other)
+    assert "'n1' already" in refused(capsys, "index", run, "--add", tmp_path / "other.csv")
     gone = bench.search(1, text=RED)[0].id
     assert said(capsys, "index", run, "--delete", f"{gone},n2")[0]["value"] == 120
     assert gone not in {h.id for h in Workbench.open(run).search(500, text=RED)}

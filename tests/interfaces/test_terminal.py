@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.printable import printable
+from gobelin.core.printable import printable, shortened
 from gobelin.interfaces import terminal
 
 ROOT = Path(__file__).parents[2]
@@ -136,3 +136,30 @@ def test_what_a_terminal_can_not_encode_is_escaped() -> None:
     command = f"PYTHONIOENCODING=ascii {shlex.quote(sys.executable)} -c {shlex.quote(code)}"
     (done,) = at_once(command)
     assert done.stdout == "Stra\\xdfe \\U0001f34e\n" and done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["keys", "new", "keys", "--name", "LONG"],
+        ["check", "LONG", "--target", "kind", "--run", "run"],
+        ["lineage", "LONG", "somebody"],
+        ["verify", "LONG"],
+        ["check", "data.csv", "--target", "kind", "--run", "LONG"],
+        ["LONG"],
+        ["keys", "new", "keys", "--name", "some words " * 1_000],
+    ],
+    ids=["name", "data", "run", "image", "new run", "command", "words"],
+)
+def test_what_an_error_quotes_is_shortened(words: list[str], tmp_path: Path) -> None:
+    long = "".join(f"{k:05d}" for k in range(1_000))
+    given = shlex.join(long if word == "LONG" else word for word in words)
+    (done,) = at_once(f"cd {shlex.quote(str(tmp_path))} && {PYTHON} -m gobelin {given}")
+    assert done.returncode == 2 and max(map(len, done.stderr.splitlines())) < 4_100
+    if "LONG" in words:
+        assert "(50" in done.stderr and " letters) ..." in done.stderr and long not in done.stderr
+
+
+def test_short_words_and_lines_stay() -> None:
+    text = f"{'x' * 390}: {'a b ' * 800}\n{'y' * 390}"
+    assert shortened(text) == text

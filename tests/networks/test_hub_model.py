@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import shutil
+import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +76,37 @@ def test_code_is_refused(clip: Path, tmp_path: Path) -> None:
         folder = copied(clip, tmp_path / name)
         said = json.loads((folder / name).read_text())
         (folder / name).write_text(json.dumps(said | {"auto_map": {"AutoModel": "modeling.Own"}}))
-        refused(folder, "asks for remote code")
+        refused(folder, "asks for code or a model from elsewhere .auto_map.")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"model_type": "dpt", "backbone": "somebody/resnet", "use_pretrained_backbone": True},
+        {"model_type": "upernet", "backbone": "resnet18", "use_pretrained_backbone": True},
+        {"model_type": "rt_detr", "backbone": "somebody/resnet", "use_timm_backbone": False},
+        {"_attn_implementation": "somebody/kernels"},
+        {"vision_config": {"attn_implementation": "somebody/kernels"}},
+        {"text_config": {"auto_map": {"AutoModel": "somebody/code--modeling.Own"}}},
+    ],
+)
+def test_nothing_is_fetched_that_a_file_of_the_model_names(
+    said: dict[str, Any], clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = copied(clip, tmp_path / "model"), []
+
+    def no_network(*where: Any, **_: Any) -> None:  # noqa: ANN401
+        asked.append(where[0])
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | said))
+    refused(folder, "asks for code or a model from elsewhere")
+    monkeypatch.setattr("gobelin.networks.hub_model.asked_elsewhere", lambda _: "")
+    with contextlib.suppress(GobelinError):  # of what the check would miss nothing is fetched
+        place(folder).network()
+    assert asked == []
 
 
 def test_damage_is_said(clip: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from gobelin import GobelinError, Workbench, forget, lineage
-from gobelin.core.files import load_arrays, read_json
+from gobelin.core.files import fingerprint, load_arrays, read_json
 from gobelin.interfaces.cli import main
 from gobelin.workbench.run.lineage import keys_of, record_export
 
@@ -262,3 +262,39 @@ def test_lineage_tells_what_came_from_a_group(place: Path) -> None:
             assert f"in the part {part}" in told["to_make_again"].note
     with pytest.raises(GobelinError, match="has no group, row, key or image 'nobody'"):
         lineage(run, "nobody")
+
+
+def test_the_lineage_does_not_give_a_forgotten_group_away(
+    place: Path, without: Callable[[str], tuple[Path, str, Path]], tmp_path: Path
+) -> None:
+    """Not by the words of its captions in names of files, nor by a hash of the list of groups that
+    it was in: the oracle tries all names. What was spent of privacy stays spent."""
+    run, group, data = without("train")
+    bench = Workbench.open(run)
+    notes = [row[3] for row in read_rows(place / "clinic.csv") if row[1] == group]
+    for k, text in enumerate((notes[0], notes[1], notes[0].split()[0])):
+        bench.generate([k], text=text, out=tmp_path / "out")
+    bench.generate([0], label="mug", out=tmp_path / "out")
+    spent = json.dumps({"what": "private_means, seed 0", "epsilon": 2.0, "delta": 1e-5}) + "\n"
+    (run / "privacy.jsonl").write_text(spent)
+    words = {text.split()[0]: text.split()[0].encode() for text in notes}
+    assert set(found(run, words)) == set(words)
+
+    forget(run, group, data)
+    assert found(run, words) == {}
+    names = sorted({row[1] for row in read_rows(place / "clinic.csv")})
+    stored = read_json(run / "lineage.json")
+    for key, kept in stored["groups"].items():
+        guessed = [n for n in names if fingerprint(sorted({*kept, n}))[:16] == key]
+        assert group not in guessed and set(guessed) == set(kept)
+    made = {
+        path.name
+        for entry in stored["made"]
+        for path in Path(entry["folder"]).glob(f"{entry['name']}*.png")
+    }
+    assert made >= {p.name for p in (tmp_path / "out").glob("*-seed-*.png")}
+    assert (run / "privacy.jsonl").read_text() == spent
+    parts = read_json(run / "parts.json")["parts"]
+    other = next(name for name, own in sorted(parts.items()) if own == "train")
+    told = [one.value for one in lineage(run, other) if one.name == "images_by_its_weights"]
+    assert sum(told) >= 4

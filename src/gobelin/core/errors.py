@@ -39,7 +39,8 @@ NO_MEMORY = re.compile(
 
 def outside_cause(error: BaseException) -> str | None:
     """The line about an error that the machine caused while a command ran: no memory or no disk
-    is left, or a file was removed. None for any other, which is a mistake of Gobelin."""
+    is left, a file was removed, or a name is too long. None for any other, which is a mistake of
+    Gobelin."""
     number = error.errno if isinstance(error, OSError) else None
     said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(str(error))
     if isinstance(error, MemoryError) or number == errno.ENOMEM or said:
@@ -56,6 +57,10 @@ def outside_cause(error: BaseException) -> str | None:
         return (
             f"{error.filename or 'output'}: can't be written ({error.strerror}). Send it elsewhere,"
             " or free some space and run the same command again."
+        )
+    if isinstance(error, OSError) and number in (errno.ENAMETOOLONG, errno.ELOOP):
+        return (
+            f"{error.filename or 'a name'}: can't be opened ({error.strerror}). Give another one."
         )
     return None
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -49,6 +50,18 @@ def snapshot(
             f"{name}: can't be downloaded ({_line(error)}). Give a folder."
         ) from error
     return Path(folder)
+
+
+@contextmanager
+def offline() -> Iterator[None]:
+    """Inside, libraries reach no hub: a file of a model may name a repository, which the user did
+    not. It holds for the whole process."""
+    constants = _library().constants
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def without_links(snapshot: Path) -> Path:

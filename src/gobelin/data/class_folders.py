@@ -3,18 +3,20 @@ and part.
 
 A folder of classes may lie in folders that name the parts of a split (train/cat, test/cat), or hold
 such folders (cat/train). Hidden folders and what macOS adds to an archive hold no class. What is
-left out is told in a warning.
+left out is told in a warning. No file of DICOM is a row, as its name and its folder may be those of
+a patient: the reader of DICOM gives them codes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import refuse
+from gobelin.data.dicom import is_dicom
 from gobelin.data.files import file_head
 from gobelin.data.image_formats import IMAGE_SUFFIXES, is_image
 from gobelin.data.mesh_headers import MESH_SUFFIXES, is_mesh
@@ -23,6 +25,7 @@ from gobelin.data.sounds import SOUND_SUFFIXES, is_sound
 from gobelin.data.volume_files import VOLUME_SUFFIXES, is_volume, suffix_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+DICOM = "dicom"  # a file of it, which is an image or a volume
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
 SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes", "volume": "volumes"}
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
@@ -42,12 +45,34 @@ def class_files(folder: Path) -> tuple[str, list[Path]]:
     its content where it has another one. A warning counts the other files, by class folder. Raises
     GobelinError for more than the budget has rows.
     """
-    return files_of_kind(folder, *KINDS)
+    kept, hidden = _sorted_out(folder)
+    _leave_dicom(folder, kept)
+    return _most(folder, kept, hidden, KINDS)
 
 
 def files_of_kind(folder: Path, *kinds: str) -> tuple[str, list[Path]]:
-    """As `class_files`, of these kinds alone."""
+    """As `class_files`, of these kinds alone. Of images that are no data, DICOM is one."""
     kept, hidden = _sorted_out(folder)
+    kept["image"] += kept.pop(DICOM)
+    return _most(folder, kept, hidden, kinds)
+
+
+def _leave_dicom(folder: Path, kept: dict[str, list[Path]]) -> None:
+    """Take files of DICOM out, and tell how many, without a name."""
+    if left_out := kept.pop(DICOM):
+        LOG.warning(
+            "%s: %s left out, as their names and folders may be those of patients. Give a folder of"
+            " them alone, or write a table that names them.",
+            folder,
+            counted(len(left_out), "file of DICOM is", "files of DICOM are"),
+        )
+
+
+def _most(
+    folder: Path, kept: dict[str, list[Path]], hidden: Sequence[str], kinds: Collection[str]
+) -> tuple[str, list[Path]]:
+    """The kind of these that most files have, and its files."""
+    kinds = list(kinds)
     kind = max(kinds, key=lambda k: (len(kept[k]), -kinds.index(k)))
     return kind, _taken(folder, kind, kept, hidden)
 
@@ -56,10 +81,11 @@ def direct_files(folder: Path) -> tuple[str, list[Path]]:
     """The kind of the files that lie in the folder itself, as in `KINDS`, and these files, sorted:
     rows without a class. A warning counts the others. Raises GobelinError for more than the budget
     has rows."""
-    kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, "")}
+    kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, DICOM, "")}
     for path in folder.iterdir():
         if not path.name.startswith(".") and path.is_file():
             kept[_kind(path, folder)].append(path)
+    _leave_dicom(folder, kept)
     kind = max(KINDS, key=lambda k: len(kept[k]))
     refuse(str(folder), "rows", len(kept[kind]))
     others = [path for other, paths in kept.items() if other != kind for path in paths]
@@ -72,7 +98,7 @@ def direct_files(folder: Path) -> tuple[str, list[Path]]:
 
 def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """{kind: files}, '' for files of no kind, and the names of hidden folders that hold some."""
-    kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, "")}
+    kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, DICOM, "")}
     hidden: dict[str, None] = {}
     for path in folder.glob("*/**/*"):
         parts = path.relative_to(folder).parts
@@ -95,6 +121,8 @@ def _kind(path: Path, folder: Path) -> str:
     if found := [kind for kind, (suffixes, _) in KINDS.items() if suffix in suffixes]:
         return found[0]
     head = file_head(str(path), folder)
+    if is_dicom(head):
+        return DICOM
     return next((kind for kind, (_, begins) in KINDS.items() if begins(head)), "")
 
 

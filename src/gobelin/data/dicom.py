@@ -4,39 +4,64 @@ The values of pixels follow the order of the standard (PS3.3 C.11): the modality
 gives values of the modality (Hounsfield units of a CT); for a picture the VOI LUT or window of the
 file, or the user's window, gives shades; MONOCHROME1 is inverted last.
 
-No text of a file but a few codes leaves this module, and no message of pydicom: either may hold a
-name of a patient.
+No text of a file but a few words of the standard leaves this module, and no message of pydicom:
+either may hold a name of a patient.
 """
 
 from __future__ import annotations
 
 import io
-import re
+import logging
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 
 from gobelin.core.errors import MissingExtra
-from gobelin.data.budget import MEGABYTE, limits
+from gobelin.data.dicom_budget import (
+    Counted,
+    Packed,
+    check_elements,
+    check_frames,
+    too_long,
+    unpacked,
+)
+from gobelin.data.dicom_terms import term
 from gobelin.data.files import BadCell, afford
 from gobelin.data.volume import ARBITRARY, BYTE, HOUNSFIELD
 
-DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax of files that are packed as a whole
 GREY = ("MONOCHROME1", "MONOCHROME2")
-CODE = re.compile(r"[A-Z0-9_]{1,16}")  # a unit in the words of the standard
 # of a transfer syntax, by the beginning of its name: the package that decodes it
 PACKAGES = {
     "JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
     "High-Throughput JPEG 2000": "pylibjpeg pylibjpeg-openjpeg",
     "JPEG": "pylibjpeg pylibjpeg-libjpeg",  # of its older forms and of JPEG-LS; python-gdcm too
 }
+# all elements that pixels need
+PIXELS = (
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "BitsAllocated", "BitsStored"),
+    *("HighBit", "PixelRepresentation", "PlanarConfiguration", "PhotometricInterpretation"),
+    *("PixelData", "FloatPixelData", "DoubleFloatPixelData"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelPaddingValue"),
+    *("PixelPaddingRangeLimit", "SmallestImagePixelValue", "LargestImagePixelValue"),
+    *("Modality", "ImageType", "Units", "RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+    *("PaletteColorLookupTableUID", "AlphaPaletteColorLookupTableData"),
+    *(
+        f"{segmented}{colour}PaletteColorLookupTable{part}"
+        for colour in ("Red", "Green", "Blue")
+        for segmented, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
+    ),
+    *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness"),
+    *("SpacingBetweenSlices", "GridFrameOffsetVector", "SharedFunctionalGroupsSequence"),
+    "PerFrameFunctionalGroupsSequence",
+)
 DECODED = 24  # bytes of a pixel in the arrays of 64 bits that pydicom makes
 
 
@@ -62,6 +87,7 @@ def pydicom() -> ModuleType:
         raise MissingExtra(
             "pydicom, which reads DICOM (or --set schema.COLUMN=ignore),", "medical"
         ) from error
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its messages quote values of files
     return cast(ModuleType, pydicom)
 
 
@@ -89,9 +115,10 @@ def quiet() -> Iterator[None]:
 def read(source: Path | bytes, tags: Sequence[str] | None = None) -> Any:  # noqa: ANN401
     """pydicom's data set of a file. Raises BadCell.
 
-    tags: read these elements alone, and no pixels; None reads everything.
+    tags: read these elements alone, and no pixels; None reads those that pixels need.
     """
     library = pydicom()
+    counted = None
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             head = file.read(4096)
@@ -99,41 +126,42 @@ def read(source: Path | bytes, tags: Sequence[str] | None = None) -> Any:  # noq
                 raise BadCell("is empty")
             if not is_dicom(head):
                 raise BadCell("is no DICOM file")
-            if DEFLATED in head:
-                _check_unpacked(file)
+            if tags is None:
+                afford("cell_mb", size_of(source))
             file.seek(0)
-            with quiet():
-                return library.dcmread(
-                    file,
-                    force=True,
-                    stop_before_pixels=tags is not None,
-                    specific_tags=None if tags is None else list(tags),
-                )
+            counted = Counted(file)
+            try:
+                with quiet():
+                    data = library.dcmread(
+                        counted,
+                        force=True,
+                        stop_before_pixels=tags is not None,
+                        specific_tags=list(PIXELS if tags is None else tags),
+                    )
+            except Packed as packed:
+                return read(unpacked(file, packed.place), tags)
+        check_elements(data)
     except BadCell:
         raise
     except OSError as error:
-        raise BadCell(f"can't be opened ({error.strerror or type(error).__name__})") from error
+        reason = counted.reason if counted else ""
+        raise BadCell(
+            reason or f"can't be opened ({error.strerror or type(error).__name__})"
+        ) from error
     except Exception as error:  # pydicom raises many kinds of errors on damaged files
         raise BadCell(f"is a damaged DICOM file ({type(error).__name__})") from error
+    return data
 
 
-def _check_unpacked(file: BinaryIO) -> None:
-    """Raises BadCell where a packed file would become larger than the budget allows."""
-    file.seek(132)
-    first = file.read(12)  # the element that holds the length of the file's own header
-    if first[:4] != b"\x02\0\0\0":
-        raise BadCell("is a damaged DICOM file (its header has no length)")
-    file.seek(144 + int.from_bytes(first[8:], "little"))
-    unpacker, size, most = zlib.decompressobj(wbits=-15), 0, limits().cell_mb * MEGABYTE
-    while size <= most and (piece := unpacker.unconsumed_tail or file.read(2**16)):
-        size += len(unpacker.decompress(piece, 2**20))
-    afford("cell_mb", size)
+def size_of(source: Path | bytes) -> int:
+    """Bytes of a file."""
+    return len(source) if isinstance(source, bytes) else source.stat().st_size
 
 
 def value(data: Any, name: str) -> Any:  # noqa: ANN401 - of pydicom
     """The value of an element; None where it is missing, empty or can't be read."""
     try:
-        found = data.get(name)
+        found = None if too_long(data, name) else data.get(name)
     except Exception:  # pydicom reads a value when it is asked for, and may stumble over it
         return None
     return None if found is None or found == "" else found
@@ -157,11 +185,10 @@ def numbers(data: Any, name: str) -> list[float]:  # noqa: ANN401
 
 
 def code(data: Any, name: str) -> str:  # noqa: ANN401
-    """The element as a code of capital letters and digits; '' for any other text, which may hold
+    """The element as a word that the standard has for it; '' for any other text, which may hold
     something about a person.
     """
-    text = str(value(data, name) or "").strip().upper()
-    return text if CODE.fullmatch(text) else ""
+    return term(name, str(value(data, name) or ""))
 
 
 def frames_of(data: Any) -> int:  # noqa: ANN401
@@ -195,13 +222,36 @@ def stored(data: Any) -> np.ndarray:  # noqa: ANN401
     _check_syntax(library, data)
     try:
         with quiet():
-            array = library.pixels.pixel_array(data, decoding_plugin=_plugin(library, data))
+            _check_frames(library, data, frames)
+            array = library.pixels.pixel_array(
+                data, decoding_plugin=_plugin(library, data), allow_excess_frames=False
+            )
             if value(data, "PhotometricInterpretation") == "PALETTE COLOR":
                 array = library.pixels.apply_color_lut(array, data)
+    except BadCell:
+        raise
     except Exception as error:  # pydicom and its plugins raise many kinds of errors
         raise BadCell(_undecoded(data, error)) from error
     array = array if frames > 1 else array[None]
     return array if array.ndim == 4 else array[..., None]
+
+
+def _check_frames(library: ModuleType, data: Any, frames: int) -> None:  # noqa: ANN401
+    """Raises BadCell where coded frames stand for more than the header says."""
+    syntax = data.file_meta.TransferSyntaxUID
+    if not syntax.is_encapsulated or "PixelData" not in data:
+        return
+    offsets = [value(data, f"ExtendedOffsetTable{end}") for end in ("", "Lengths")]
+    coded = library.encaps.generate_frames(
+        data.PixelData,
+        number_of_frames=frames,
+        extended_offsets=tuple(offsets) if all(offsets) else None,
+    )
+    rows, columns, samples = (
+        int(number(data, n) or 1) for n in ("Rows", "Columns", "SamplesPerPixel")
+    )
+    runs = syntax == library.uid.RLELossless
+    check_frames(islice(coded, frames), (rows, columns, samples), runs, needed_bytes(data))
 
 
 def _plugin(library: ModuleType, data: Any) -> str:  # noqa: ANN401
@@ -225,9 +275,15 @@ def _check_syntax(library: ModuleType, data: Any) -> None:  # noqa: ANN401
     try:
         usable = library.pixels.get_decoder(syntax).is_available
     except NotImplementedError as error:
-        raise BadCell(f"is {syntax.name[:40]}, which is not read") from error
+        raise BadCell(f"is {_named(syntax)}, which is not read") from error
     if not usable:
         raise BadCell(_needs(syntax.name))
+
+
+def _named(syntax: Any) -> str:  # noqa: ANN401 - of pydicom
+    """The name of a transfer syntax that the standard knows. Of another one there is only the text
+    in the file, which may be anything."""
+    return "in an encoding that is unknown" if syntax.name == str(syntax) else syntax.name[:40]
 
 
 def _needs(syntax: str) -> str:

@@ -213,13 +213,22 @@ def _shared(headers: Sequence[Header]) -> tuple[int, int]:
     return several, sum(len(persons) > 1 for persons in of_id.values())
 
 
+def _people(series: Sequence[DicomSeries]) -> int:
+    """How many patients these series surely are of: by their ids, and by their names where all have
+    one."""
+    ids = {s.first.who for s in series if s.first.who[0]}
+    names = {s.first.person[0] for s in series}
+    return len(ids) if "" in names else min(len(ids), len(names))
+
+
 def classes(
     path: Path, series: Sequence[DicomSeries], codes: Sequence[str]
 ) -> dict[str, list[str]]:
     """{'class': names of folders, 'split': parts} of each series, where the folders directly in
     `path`, or those in folders that name parts, hold several patients each; else nothing.
 
-    A folder of one patient is often named by that patient, so its name is not used. codes: of the
+    A folder of one patient is often named by that patient, so its name is not used. Only patients
+    that files tell apart by their ids count, as several studies may be of one person. codes: of the
     patients.
     """
     places = [s.first.path.relative_to(path).parts[:-1] for s in series]
@@ -231,9 +240,20 @@ def classes(
         columns["split"] = [place[0] for place in places]
         places = [place[1:] for place in places]
     tops = [place[0] if place else "" for place in places]
-    held = {top: {c for c, t in zip(codes, tops, strict=True) if t == top} for top in tops}
-    if len(held) > 1 and "" not in held and min(map(len, held.values())) >= LEAST_PATIENTS:
+    held: dict[str, list[DicomSeries]] = {}
+    for top, one in zip(tops, series, strict=True):
+        held.setdefault(top, []).append(one)
+    several = len(held) > 1 and "" not in held
+    if several and min(map(_people, held.values())) >= LEAST_PATIENTS:
         columns["class"] = tops
+    elif several and all(
+        len({c for c, t in zip(codes, tops, strict=True) if t == top}) > 1 for top in held
+    ):
+        LOG.warning(
+            "%s: names of folders are not read: their files have no PatientID or one name in each,"
+            " so a folder may be of one patient. If they are classes, write a table of them.",
+            path,
+        )
     if columns:
         LOG.warning(
             "%s: names of folders are the columns %s. Other names of folders and files are not"

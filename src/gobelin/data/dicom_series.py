@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.budget import decoding
-from gobelin.data.dicom import modality_pixels, needed_bytes, quiet, read, value
+from gobelin.data.dicom import modality_pixels, needed_bytes, quiet, read, size_of, value
 from gobelin.data.dicom_headers import (
     TAGS,
     Header,
@@ -95,7 +95,7 @@ def open_files(paths: Sequence[Path | bytes]) -> tuple[Volume, list[str]]:
     if len({_direction(p) for p in found}) > 1:
         raise BadCell("holds slices of several orientations")
     stack = stacked(found)
-    needed = sum(map(needed_bytes, heads))
+    needed = sum(map(needed_bytes, heads)) + sum(map(size_of, paths))
     afford("cell_mb", needed)
     with decoding(needed):
         kept = [k for k in stack.order if k is not None]
@@ -146,7 +146,7 @@ def _placed(
 def _of_one(path: Path | bytes) -> tuple[Volume, list[str]]:
     """The volume of the frames of one file."""
     data = read(path)
-    needed = needed_bytes(data)
+    needed = needed_bytes(data) + size_of(path)
     afford("cell_mb", needed)
     with decoding(needed):
         pixels = modality_pixels(data)

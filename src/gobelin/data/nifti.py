@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,6 +40,8 @@ def nibabel() -> ModuleType:
         raise MissingExtra(
             "nibabel, which reads NIfTI (or --set schema.COLUMN=ignore),", "medical"
         ) from error
+    # it prints what it mends in a header, without the file's name, and again what `BadCell` says
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
     return cast(ModuleType, nibabel)
 
 

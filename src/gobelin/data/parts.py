@@ -249,11 +249,11 @@ def _hashes(dataset: Dataset, columns: Sequence[str]) -> list[str]:
     """A name for each row from its cells in these columns; a count for the second of equal rows
     and those after it.
     """
-    cells = [[_plain(v) for v in dataset.values(c)] for c in columns]
+    cells = [dataset.values(c) for c in columns]
     seen: Counter[str] = Counter()
     names = []
-    for row in zip(*cells, strict=True):
-        name = "row " + _hash(row)[:NAME_DIGITS]
+    for row in zip(*cells, strict=True):  # one at a time: texts take more than numbers
+        name = "row " + _hash([_plain(v) for v in row])[:NAME_DIGITS]
         seen[name] += 1
         names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
     return names

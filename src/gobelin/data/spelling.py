@@ -34,6 +34,18 @@ def spelled(value: Any) -> str:  # noqa: ANN401
     return TRUTH.get(text.lower(), text)
 
 
+def one_value(values: Iterable[Any]) -> bool:
+    """Whether there is one value alone, in one or several spellings; the first other one ends it,
+    as a text of each takes time and memory."""
+    first = None
+    for value in values:
+        text = spelled(value)
+        if first not in (None, text):
+            return False
+        first = text
+    return first is not None
+
+
 def usual(values: Iterable[Any]) -> dict[str, str]:
     """{`spelled` value: how it is mostly written} of the present values."""
     counts: dict[str, Counter[str]] = {}

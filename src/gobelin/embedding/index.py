@@ -28,6 +28,7 @@ import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.printable import counted
 from gobelin.data.dataset import SPLIT_COLUMN
 from gobelin.embedding.index_rows import (
     FIELD_VECTORS,
@@ -183,14 +184,18 @@ class Index:
         lacks are left out.
 
         The change is one new version of the table. If the process is killed, the same call again
-        finishes it. Raises GobelinError, and changes nothing, where the table has no row to delete,
-        or already has an id to add."""
+        finishes it. Rows that were added before, the same in all columns, are left as they are.
+        Raises GobelinError, and changes nothing, where the table has no row to delete, or has
+        another row of an id to add."""
         if added is None and not deleted:
             return
-        ids = [] if added is None else added[ID].to_pylist()
         begun = self.folder / BEGUN
-        key = fingerprint(ids, list(deleted), b"" if added is None else _bytes(added[VECTOR]))
+        key = fingerprint(list(deleted), [] if added is None else repr(added.to_pylist()))
         if not (begun.is_file() and self._committed(read_json(begun), key)):
+            added = self._without_present(added, deleted)
+            ids = [] if added is None else added[ID].to_pylist()
+            if not (ids or deleted):
+                return
             self._refuse_impossible(ids, deleted)
             write_json(begun, {"key": key, "version": self.table.version})
             self._commit(None if added is None else self._like(added), deleted)
@@ -198,6 +203,24 @@ class Index:
         self.table.checkout_latest()
         list_files(self.folder)
         begun.unlink()
+
+    def _without_present(self, added: pa.Table | None, deleted: Sequence[str]) -> pa.Table | None:
+        """The rows without those that were added before, the same in all columns. A row that was
+        fitted is another one."""
+        if added is None:
+            return None
+        ids = [i for i in added[ID].to_pylist() if i not in set(deleted)]
+        present = self._rows(ids, [n for n in self.columns.names if n != ROW])
+        known = {row[ID]: repr(row) for row in present.to_pylist()}
+        if not known:
+            return added
+        asked = self._like(added).drop_columns([ROW]).to_pylist()
+        new = [known.get(row[ID]) != repr(row) for row in asked]
+        if gone := new.count(False):
+            log.warning(
+                "%s: %s there already.", self.folder.parent, counted(gone, "row is", "rows are")
+            )
+        return added.filter(pa.array(new))
 
     def _committed(self, record: Any, key: str) -> bool:  # noqa: ANN401 - JSON is any
         """Whether a killed process already made the change of this key. record: what it wrote
@@ -318,10 +341,6 @@ def _cast(values: pa.ChunkedArray, field: pa.Field) -> pa.Array:
         raise GobelinError(
             f"index, column {field.name!r}: {error}. {field.type} was expected. Correct it."
         ) from error
-
-
-def _bytes(vectors: pa.ChunkedArray) -> bytes:
-    return np.asarray(vectors.combine_chunks().flatten()).tobytes()
 
 
 def _quoted(ids: Sequence[str]) -> str:

@@ -110,8 +110,7 @@ def declared_column(name: str, given: str, read: bool, taken: bool) -> Column:
 
 def role_remark(name: str, values: Sequence[Any]) -> str:
     """What a user should know of a feature that may be the parts of a split; '' for another one."""
-    words = {str(v) for v in values}
-    if all(map(part_of, words)) and name_parts(words):
+    if all(part_of(str(v)) for v in values) and name_parts({str(v) for v in values}):
         return (
             "its words name the parts of a split, and it is read as a feature. If it is the split:"
             f" {set_kind(name, 'split')}."
@@ -121,7 +120,7 @@ def role_remark(name: str, values: Sequence[Any]) -> str:
             f"its yes and no may say which rows are {part} rows, and it is read as a feature. If"
             f" they do: {set_kind(name, 'split')}."
         )
-    if PARTS_NUMBERED.fullmatch(name) and 1 < len(words) <= MOST_FOLDS:
+    if PARTS_NUMBERED.fullmatch(name) and 1 < len({str(v) for v in values}) <= MOST_FOLDS:
         if all(number(v) is not None for v in values):
             return (
                 "may number the folds of a split, and is read as a feature. If it does, leave it"

@@ -19,7 +19,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
 from gobelin.data.numbers import number
-from gobelin.data.spelling import spelled
+from gobelin.data.spelling import one_value
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.column_remarks import (
@@ -218,7 +218,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
     if not values:
         reason = "every cell is empty"
         return Column(name, "empty", "ignore", 1.0, reason, remark=f"not used: {reason}.")
-    if len(values) == len(dataset) > 1 and len({spelled(v) for v in values}) == 1:
+    if len(values) == len(dataset) > 1 and one_value(values):
         reason = "every cell is the same"
         return Column(name, bid.kind, "ignore", 0.9, reason, remark=f"not used: {reason}.")
     different = partial(different_rows, dataset)

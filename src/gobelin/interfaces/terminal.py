@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Column, Table
 
 from gobelin.core.errors import GobelinError, outside_cause
-from gobelin.core.printable import json_text, printable
+from gobelin.core.printable import json_text, printable, shortened
 from gobelin.core.progress import listened, present_step
 from gobelin.interfaces.stopping import CONTINUES, Stopped
 
@@ -59,10 +59,11 @@ def say_json(value: object, indent: int | None = None) -> None:
 
 def tell(text: object, lines: bool = False) -> None:
     """Print what is no result, on standard error: an error, a warning, what to do next."""
+    line = shortened(printable(text, lines))
     if err.is_terminal:
-        err.print(printable(text, lines))  # above the bars
+        err.print(line)  # above the bars
     else:
-        _write(err, printable(text, lines))
+        _write(err, line)
 
 
 def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: int = 0) -> None:

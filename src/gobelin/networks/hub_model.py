@@ -28,7 +28,7 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, fingerprint, read_json
 from gobelin.core.parse import Unreadable
 from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
-from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, REMOTE_CODE_KEYS
+from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, asked_elsewhere
 
 # of a repository only these files are downloaded, except the second ones
 MODEL_FILES = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
@@ -101,10 +101,10 @@ class ModelSource:
                 raise GobelinError(
                     f"{self.where}: {path}: is damaged ({error.reason}). Copy or download it again."
                 ) from error
-            if isinstance(stored, dict) and any(stored.get(key) for key in REMOTE_CODE_KEYS):
+            if key := asked_elsewhere(stored):
                 raise GobelinError(
-                    f"{self.where}: {path}: asks for remote code, which is never run. Use a model"
-                    " without it."
+                    f"{self.where}: {path}: asks for code or a model from elsewhere ({key}), which"
+                    " is never fetched nor run. Use a model without it."
                 )
         return folder
 
@@ -218,7 +218,7 @@ class ModelSource:
         line."""
         library = transformers()
         try:
-            with quiet(), no_bars(library.utils.logging):
+            with hub.offline(), quiet(), no_bars(library.utils.logging):
                 return load()
         except OPENING_ERRORS as error:
             raise GobelinError(

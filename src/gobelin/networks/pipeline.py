@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gobelin.core import hub
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import derived_seed
 from gobelin.networks.convolution import pixels_of
@@ -71,7 +72,8 @@ def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any
     library would fill with random numbers.
     """
     try:
-        with quiet() as messages, no_bars(diffusers.utils.logging, transformers.utils.logging):
+        bars = (diffusers.utils.logging, transformers.utils.logging)
+        with hub.offline(), quiet() as messages, no_bars(*bars):
             pipe = diffusers.DiffusionPipeline.from_pretrained(
                 str(folder), use_safetensors=True, local_files_only=True, torch_dtype=torch.float32
             )

@@ -29,8 +29,13 @@ WEIGHTLESS = (
     "ProcessorFast",
     "FeatureExtractor",
 )
-# keys of a configuration that ask for code from elsewhere
-REMOTE_CODE_KEYS = ("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code")
+# keys of a configuration that ask for code, or for a model, from elsewhere
+ELSEWHERE = (
+    *("auto_map", "custom_pipeline", "custom_pipelines", "trust_remote_code"),
+    *("use_pretrained_backbone", "use_kernels"),
+)
+# keys whose values, with a / in them, are repositories of code or of a model
+REPOSITORIES = ("attn_implementation", "experts_implementation", "backbone")
 SAVE_SAFELY = "Use a pipeline that was saved with safe_serialization=True."
 
 
@@ -71,14 +76,29 @@ def checked_pipeline(folder: Path, homes: Collection[str], hub: bool = False) ->
         p for p in pipeline_files(folder) if p.suffix == ".json" and p.name not in VOCABULARY_FILES
     ):
         stored = _json(path)
-        if isinstance(stored, dict) and any(stored.get(key) for key in REMOTE_CODE_KEYS):
+        if key := asked_elsewhere(stored):
             raise GobelinError(
-                f"{where}: {path.relative_to(folder)} asks for remote code, which is never run. Use"
-                " one without it."
+                f"{where}: {path.relative_to(folder)} asks for code or a model from elsewhere"
+                f" ({key}), which is never fetched nor run. Use one without it."
             )
     for name, (library, kind) in components(index).items():
         _check_component(folder, name, library, kind, homes)
     return index
+
+
+def asked_elsewhere(stored: Any) -> str:  # noqa: ANN401 - JSON is any
+    """The key by which a configuration, at any depth, asks for what is not in its folder; '' for
+    none."""
+    if isinstance(stored, list):
+        return next(filter(None, map(asked_elsewhere, stored)), "")
+    if not isinstance(stored, dict):
+        return ""
+    for key, value in stored.items():
+        if key in ELSEWHERE and value:
+            return key
+        if key.removeprefix("_").removesuffix("_internal") in REPOSITORIES and "/" in str(value):
+            return key
+    return asked_elsewhere(list(stored.values()))
 
 
 def components(index: dict[str, Any]) -> dict[str, tuple[str, str]]:

@@ -36,7 +36,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, POOL
 from gobelin.workbench.bench import Workbench
 from gobelin.workbench.opening import opened
-from gobelin.workbench.run import data_files, kept_rows, lineage, parts
+from gobelin.workbench.run import data_files, kept_rows, lineage, parts, privacy_ledger
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.checked_rows import KEPT_ROWS
 from gobelin.workbench.run.row_index import INDEX
@@ -46,7 +46,7 @@ from gobelin.workbench.run.settings import MARK, Chosen, Settings, record
 # What is kept beside the stages that stay; `data` is the dataset of a demo.
 KEPT = ("settings.json", MARK, "schema.json", "environment.json", parts.RECORD, lineage.RECORD)
 PLAN = "forgetting.json"  # of a command that has not ended
-KEPT_TOO = ("ledger.jsonl", LOCK, PLAN, "data")
+KEPT_TOO = ("ledger.jsonl", privacy_ledger.LEDGER, LOCK, PLAN, "data")
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -321,13 +321,13 @@ def _forget_lineage(folder: RunFolder, group: str, ids: frozenset[str] | None) -
         return
     content, known = lineage.stored(folder), ids is not None
     gone = ids or frozenset()
-    content["groups"] = {
-        key: [name for name in names if name != group] for key, names in content["groups"].items()
-    }
+    lineage.leave_group(content, group)
     content["keys"] = {k: row for k, row in content["keys"].items() if known and row not in gone}
     for entry in content["made"]:
         if "images" in entry:
             entry["images"] = [o for o in entry["images"] if known and o["row"] not in gone]
+        else:
+            entry["name"] = lineage.without_words(entry["name"])
     for export in content["exports"]:
         export["rows"] = [row for row in export["rows"] if known and row not in gone]
     content["exports"] = [e for e in content["exports"] if Path(e["file"]).is_file()]

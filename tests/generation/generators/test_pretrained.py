@@ -417,11 +417,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "auto_map": (
         lambda f: write_json(f / "unet/config.json", auto_map={"A": "b.C"}),
-        "asks for remote code",
+        "asks for code or a model from elsewhere",
     ),
     "trust": (
         lambda f: write_json(f / "model_index.json", trust_remote_code=True),
-        "asks for remote code",
+        "asks for code or a model from elsewhere",
     ),
     "cut": (lambda f: cut(f / UNET), "can't be opened"),
     "cut words": (lambda f: cut(f / WORDS), "can't be opened"),

@@ -33,6 +33,7 @@ from gobelin.workbench.audit import audited
 from gobelin.workbench.augment.arms import StudySet, table_of
 from gobelin.workbench.augment.cells import cells_of
 from gobelin.workbench.augment.export import exported as export_of
+from gobelin.workbench.augment.export import without_ids
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.selection import Screening
 from gobelin.workbench.augment.study import Study
@@ -178,7 +179,7 @@ def with_study(run: Run, **settings: object) -> Run:
 
 
 def test_quarantine_takes_the_flagged_rows_and_no_other(
-    bench: Workbench, study: StudySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planted: every third made image is its parent's own."""
     d, copied = bench.run.checked.rows.dataset, np.arange(len(study.parents.places)) % 3 == 0
@@ -765,3 +766,38 @@ def test_several_images_in_a_cell_are_refused(source: Path, tmp_path: Path) -> N
     ).run
     with pytest.raises(GobelinError, match="several images a cell"):
         _ = StudySet(run).parents
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array(["a1", "a2", "a1", None]),
+        pa.array([1, 2, 1, 9]),
+        pa.array([1.5, 2.5, 1.5, None]),
+        pa.array(["a1", "a2", "a1", "a9"], pa.string()).dictionary_encode(),
+        pa.array(["a1", "a2", "a1", "a9"], pa.large_string()),
+    ],
+    ids=["texts", "whole numbers", "numbers", "dictionary", "large texts"],
+)
+def test_an_exported_row_does_not_name_its_parent_by_its_id(ids: pa.Array) -> None:
+    """The other rows and columns stay, and so does the kind of the column."""
+    table = pa.table({"x": [1, 2, 3, 4], "code": ids})
+    found = without_ids(table, "code", [False, False, True, False])
+    assert found.schema == table.schema and found["x"].equals(table["x"])
+    before = table["code"].to_pylist()
+    assert found["code"].to_pylist() == [*before[:2], None, before[3]]
+
+
+def test_an_export_is_made_without_ids(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any column of the run in the place of its ids."""
+    column = next(c.name for c in bench.run.data.schema.columns if c.kind == "text")
+    kept = bench.run.data.schema.role
+    monkeypatch.setattr(
+        type(bench.run.data.schema), "role", lambda self, r: column if r == "id" else kept(r)
+    )
+    table = pq.read_table(export_of(Study(bench.run, "key"), tmp_path / "out"))
+    told = list(zip(table[ORIGIN_COLUMN].to_pylist(), table[column].to_pylist(), strict=True))
+    assert {cell for origin, cell in told if origin == "generated"} == {None}
+    assert sum(cell is not None for origin, cell in told if origin == "real") > 50

@@ -21,6 +21,7 @@ from gobelin.data.dicom_headers import opened_headers
 from gobelin.data.dicom_series import series_of
 from gobelin.data.files import HEAD
 
+INDEX = "DICOMDIR"  # the list of the files of a disc
 LOOKED_AT = 50  # files of a folder that tell whether it is one of DICOM
 FACTS = {
     **dict.fromkeys(("modality", "body_part", "view", "side"), pa.string()),
@@ -41,6 +42,8 @@ class Dicom:
     def claims(self, path: Path) -> bool:
         if path.is_file():
             return _begins(path)
+        if _begins(path / INDEX):
+            return True  # a disc of a hospital, with programs that show it
         files = found_files(path, LOOKED_AT)
         return 2 * sum(map(_begins, files)) > len(files)
 

@@ -2,18 +2,19 @@
 
 The parents of a row are named by opaque keys. The table from key to row stays in the run folder
 (`lineage.json`), so the export tells nobody else which patient a generated row comes from by its
-lineage. Its other cells are those of the parent.
+lineage. Its other cells are those of the parent, but for a column of ids, where it has none.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gobelin.augmentation.arms import Outcome
@@ -69,6 +70,8 @@ def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
         (LINEAGE_COLUMN, texts([json.dumps(o, sort_keys=True) if o else "" for o in told])),
     ):
         table = table.set_column(table.column_names.index(name), name, cells)
+    if own := study.run.data.schema.role("id"):
+        table = without_ids(table, own, generated)
     table = table.replace_schema_metadata(
         {**(table.schema.metadata or {}), GENERATED: column.encode()}
     )
@@ -82,6 +85,14 @@ def exported(study: Study, folder: Path, signer: Signer | None = None) -> Path:
         )
     lineage.record_export(study.run.folder, folder / TRAINING_SET, list(dataset.ids))
     return folder / TRAINING_SET
+
+
+def without_ids(table: pa.Table, column: str, generated: Sequence[bool]) -> pa.Table:
+    """The rows without the cell of a column of ids where they are generated: it names the parent.
+    generated: of each row."""
+    kept = pa.array([not made for made in generated])
+    cells = pc.if_else(kept, table[column], pa.scalar(None, table[column].type))
+    return table.set_column(table.column_names.index(column), table.schema.field(column), cells)
 
 
 def _told(origin: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ EMPTY: Mapping[str, Any] = {
 # rows change their places, as predictors and generators do.
 OF_TRAINING = ("encoders", "alignment")
 TUNED = "tuned"  # stage on whose features the space rests
+NAMED = re.compile(r"^.+-([0-9a-f]{8}-seed-)$", re.DOTALL)  # words, hash of what was asked for
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -89,6 +91,26 @@ def one_name(verb: str, folder: Path, name: str, seeds: Sequence[int]) -> dict[s
 def one_by_one(verb: str, images: Iterable[tuple[str, int, str]]) -> dict[str, Any]:
     """Images of a verb, each from a row: (id of the image, seed, id of the row)."""
     return {"verb": verb, "images": [{"id": i, "seed": int(s), "row": row} for i, s, row in images]}
+
+
+def without_words(name: str) -> str:
+    """The name of generated files without the words of the text that was asked for, which may be a
+    caption of the data. What stays of it is in no other name."""
+    return NAMED.sub(r"*\1", name)
+
+
+def leave_group(content: dict[str, Any], group: str) -> None:
+    """Take a group out of the lists of groups, and out of their hashes: who has the others' names
+    would find it by trying."""
+    lists: dict[str, list[str]] = {}
+    renamed = {}
+    for key, names in content["groups"].items():
+        kept = [name for name in names if name != group]
+        renamed[key] = fingerprint(kept)[:16]
+        lists[renamed[key]] = kept
+    content["groups"] = lists
+    for about in content["weights"].values():
+        about["groups"] = renamed.get(about["groups"], about["groups"])
 
 
 def record_images(
