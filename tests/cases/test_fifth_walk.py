@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from gobelin.data.frames import from_frame
+from gobelin.data.read import read
 
 DAY, NOON = datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 2, 12)
 MIDNIGHT = datetime.datetime(2020, 1, 1)
@@ -57,3 +59,27 @@ def test_a_set_is_the_same_cell_in_every_process() -> None:
         for seed in range(3)
     }
     assert printed == {f"[{list('abcdefgh')}]\n"}
+
+
+BOM = "\ufeff"
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("a.csv", "size,label\n1,red\n2,blue\n"),
+        ("a.csv", '"size","label"\n"1","red"\n"2","blue"\n'),
+        ("a.tsv", "size\tlabel\n1\tred\n2\tblue\n"),
+        ("a.jsonl", '{"size": "1", "label": "red"}\n{"size": "2", "label": "blue"}\n'),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+def test_joined_files_may_each_begin_with_a_mark(
+    name: str, part: str, encoding: str, tmp_path: Path
+) -> None:
+    """As `cat` and `copy` join exports of a spreadsheet."""
+    (tmp_path / name).write_bytes(3 * (BOM + part).encode(encoding))
+    data = read(tmp_path / name)
+    assert data.column_names == ["size", "label"]
+    assert data.values("label") == ["red", "blue"] * 3
+    assert [str(v) for v in data.values("size")] == ["1", "2"] * 3
