@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from gobelin.data.frames import from_frame
 from gobelin.data.read import read
+from gobelin.embedding import schema
+from gobelin.embedding.schema import Choices
 
 DAY, NOON = datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 2, 12)
 MIDNIGHT = datetime.datetime(2020, 1, 1)
@@ -83,3 +86,30 @@ def test_joined_files_may_each_begin_with_a_mark(
     assert data.column_names == ["size", "label"]
     assert data.values("label") == ["red", "blue"] * 3
     assert [str(v) for v in data.values("size")] == ["1", "2"] * 3
+
+
+def remark(values: Sequence[Any], name: str = "x") -> str:
+    """The lines that `check` and `fit` print of a column of these values, 60 or more of them."""
+    labels = ["red" if k % 2 else "blue" for k in range(len(values))]
+    data = from_frame(pd.DataFrame({name: pd.Series(values, dtype=object), "label": labels}))
+    return " ".join(schema.remarks(schema.infer(data, "label", Choices())))
+
+
+DATES = [f"20{20 + k % 3}-0{1 + k % 9}-{10 + k % 19}" for k in range(60)]
+
+
+@pytest.mark.parametrize("word", ["9999-12-31", "0001-01-01", "1900-01-01", "2099-12-31"])
+@pytest.mark.parametrize("every", [3, 20])
+def test_a_date_that_may_mean_missing_is_told(word: str, every: int) -> None:
+    told = f"{word} is read as a date; where it means missing, leave the cell empty."
+    values = [word if k % every == 0 else v for k, v in enumerate(DATES)]
+    assert told in remark(values)
+    assert told in remark([datetime.date.fromisoformat(v) for v in values])
+    once = [word if k == 7 else v for k, v in enumerate(DATES)]
+    assert not remark(once) and not remark(DATES)  # once it may be true
+
+
+def test_a_stamp_of_zero_may_mean_missing() -> None:
+    stamps = [0 if k % 9 == 0 else 1_577_836_800 + 86400 * k for k in range(60)]
+    assert "0 is read as a number; where it means missing" in remark(stamps, "stamp")
+    assert "means missing" not in remark([k % 7 * 1.5 for k in range(60)])
