@@ -16,6 +16,7 @@ import pytest
 
 from gobelin.data.frames import from_frame
 from gobelin.data.read import read
+from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.embedding.schema import Choices
 
@@ -91,7 +92,9 @@ def test_joined_files_may_each_begin_with_a_mark(
 def remark(values: Sequence[Any], name: str = "x") -> str:
     """The lines that `check` and `fit` print of a column of these values, 60 or more of them."""
     labels = ["red" if k % 2 else "blue" for k in range(len(values))]
-    data = from_frame(pd.DataFrame({name: pd.Series(values, dtype=object), "label": labels}))
+    size = np.linspace(1, 2, len(values)) ** 2
+    columns = {name: pd.Series(values, dtype=object), "size": size, "label": labels}
+    data = from_frame(pd.DataFrame(columns))
     return " ".join(schema.remarks(schema.infer(data, "label", Choices())))
 
 
@@ -113,3 +116,33 @@ def test_a_stamp_of_zero_may_mean_missing() -> None:
     stamps = [0 if k % 9 == 0 else 1_577_836_800 + 86400 * k for k in range(60)]
     assert "0 is read as a number; where it means missing" in remark(stamps, "stamp")
     assert "means missing" not in remark([k % 7 * 1.5 for k in range(60)])
+
+
+@pytest.mark.parametrize("word", ["true", "FALSE", "True"])
+def test_truth_among_zeros_and_ones_is_no_word_for_missing(word: str) -> None:
+    values = [word if k % 5 == 0 else str(k % 2) for k in range(60)]
+    data = from_frame(pd.DataFrame({"size": np.linspace(0, 1, 60) ** 2, "label": values}))
+    found = schema.infer(data, "label", Choices())
+    read_as = target_of(data, found)
+    assert read_as.classes == ("0", "1") and read_as.present.all()
+    expected = [float(v) if v in ("0", "1") else float(word != "FALSE") for v in values]
+    assert read_as.values.tolist() == expected
+    assert "missing" not in " ".join(schema.remarks(found))
+
+
+@pytest.mark.parametrize(
+    ("odd", "others"),
+    [
+        ("~{}", "{}"),
+        ("{}/3", "{}"),
+        ("2020-02-31", "2020-03-{:02d}"),
+        ("31.04.2020 ({})", "{:02d}.05.2020"),
+        ("12 or {}", "{}.5"),
+        ("3-{}", "0{}"),
+    ],
+)
+def test_the_cell_that_is_not_read_is_the_one_that_is_named(odd: str, others: str) -> None:
+    """Not the first cell, which may be a plain number or date."""
+    values = [odd.format(k) if k % 3 == 2 else others.format(1 + k % 28) for k in range(60)]
+    said, name = remark(values), repr(odd.format(2))
+    assert f"cells such as {name}" in said or f"{name} and the like are read as names" in said

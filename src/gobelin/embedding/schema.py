@@ -18,12 +18,12 @@ from gobelin.core.errors import GobelinError, nearest, repeated, some
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.column_remarks import (
     names_remark,
+    odd_one,
     of_addresses,
     printed_remark,
     unless_copy,
@@ -233,11 +233,9 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         return Column(name, "unknown", "ignore", 1.0, "printed objects", remark=without)
     printed = printed_remark(values, bid.kind)
     if bid.kind == "unknown":
-        numbers = [v for v in values if number(v) is not None]
-        odd = [v for v in values if number(v) is None]
-        odd = odd if odd and len(numbers) > len(values) / 2 else values
+        odd = str(odd_one(values) or values[0])[:40]
         remark = printed or (
-            f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
+            f"not used, no encoder reads cells such as {odd!r}. Say what they are"
             f" with {set_kind(name, 'text')}, category, number, date, id or group."
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
