@@ -146,3 +146,48 @@ def test_the_cell_that_is_not_read_is_the_one_that_is_named(odd: str, others: st
     values = [odd.format(k) if k % 3 == 2 else others.format(1 + k % 28) for k in range(60)]
     said, name = remark(values), repr(odd.format(2))
     assert f"cells such as {name}" in said or f"{name} and the like are read as names" in said
+
+
+def target_line(values: Sequence[Any]) -> str:
+    size = np.linspace(1, 2, len(values)) ** 2
+    data = from_frame(pd.DataFrame({"size": size, "label": values}))
+    lines = schema.remarks(schema.infer(data, "label", Choices()))
+    return " ".join(line for line in lines if line.startswith("column 'label'"))
+
+
+@pytest.mark.parametrize(
+    ("rare", "meant"),
+    [
+        ("aple", "apple"),
+        ("appple", "apple"),
+        ("appel", "apple"),
+        ("spple", "apple"),
+        ("paple", "apple"),
+        ("applee", "apple"),
+        ("Red apple", "red aple"),
+        ("grün", "grüne"),
+    ],
+)
+def test_a_rare_class_that_may_be_mistyped_is_told(rare: str, meant: str) -> None:
+    values = [rare, *[meant] * 30, *["pear"] * 29]
+    told = (
+        f"{rare!r} (1 row) is read as a value of its own; it may be {meant!r} (30 rows), mistyped"
+    )
+    assert told in target_line(values)
+    assert "mistyped" not in target_line([rare] * 20 + values)  # often: no mistake
+
+
+@pytest.mark.parametrize(
+    ("rare", "other"),
+    [
+        ("cat", "car"),
+        ("class a", "class b"),
+        ("type 12", "type 11"),
+        ("male", "female"),
+        ("code17x", "code18x"),
+        ("apples and pears", "apple and pear"),
+        ("apple", "apple"),
+    ],
+)
+def test_other_rare_classes_are_no_mistakes(rare: str, other: str) -> None:
+    assert "mistyped" not in target_line([rare, *[other] * 30, *["melon"] * 29])

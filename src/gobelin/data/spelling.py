@@ -13,6 +13,10 @@ TRUTH = {"true": "1", "false": "0"}
 # what is cut from both ends: spaces of all kinds, and signs without a width
 BLANK = "".join(map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0xAD, 0x1680, *range(0x2000, 0x2010)]))
 BLANK += "".join(map(chr, [0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF]))
+LEAST_LETTERS = 4  # of a word that may be another one, mistyped
+MISTYPED_ROWS = 2  # that a mistyped value has, at most
+MOST_VALUES = 1000  # that are compared with each other
+MORE_ROWS = 10  # times as many has the value that was meant, at least
 DECIMALS = re.compile(r"([-+]?(?:0|[1-9]\d*))\.(\d*?)0*")
 
 
@@ -53,3 +57,35 @@ def case_remark(values: Iterable[Any]) -> str:
         if other != one:
             return f"{other[:40]!r} and {one[:40]!r} are read as two different values."
     return ""
+
+
+def typo_remark(values: Iterable[Any]) -> str:
+    """What a user should know of a rare value that may be a frequent one, mistyped: one letter is
+    other, added, left out, or has changed its place; '' for other values."""
+    counts = Counter(map(spelled, values))
+    if len(counts) > MOST_VALUES:
+        return ""
+    frequent = [v for v, n in counts.items() if n >= MORE_ROWS]
+    for rare, few in counts.items():
+        for meant in frequent if few <= MISTYPED_ROWS else ():
+            if counts[meant] >= MORE_ROWS * few and _mistyped(rare, meant):
+                rows = "1 row" if few == 1 else f"{few} rows"
+                return (
+                    f"{rare[:40]!r} ({rows}) is read as a value of its own; it may be"
+                    f" {meant[:40]!r} ({counts[meant]} rows), mistyped."
+                )
+    return ""
+
+
+def _mistyped(text: str, meant: str) -> bool:
+    """Whether two texts of as many words differ in one word, of letters, by one mistake."""
+    words = zip(text.casefold().split(), meant.casefold().split(), strict=False)
+    pairs = [pair for pair in words if pair[0] != pair[1]]
+    if len(text.split()) != len(meant.split()) or len(pairs) != 1:
+        return False
+    a, b = pairs[0]
+    if min(len(a), len(b)) < LEAST_LETTERS or not (a + b).isalpha():
+        return False
+    same = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
+    a, b = a[same:], b[same:]
+    return a[1:] == b[1:] or a == b[1:] or a[1:] == b or (a[1::-1] + a[2:]) == b

@@ -12,7 +12,7 @@ from typing import Any
 
 from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.numbers import Writing, is_code
-from gobelin.data.spelling import case_remark, spelled, usual
+from gobelin.data.spelling import case_remark, spelled, typo_remark, usual
 
 MAX_LEVELS = 50
 FEW_NUMBERS = 20  # different whole numbers may also be classes
@@ -78,8 +78,9 @@ def target_reading(
                 f"{words[word]} rows say {word!r}, read as a class; as missing with --set"
                 f" data.missing={word}"
             )
-    if kind == "category" and (two := case_remark(values)):
-        remarks.append(two.rstrip("."))
+    if kind == "category":
+        found = (case_remark(values), typo_remark(values))
+        remarks += [line.rstrip(".") for line in found]
     said = "; ".join(filter(None, remarks))
     return TargetReading(kind, unknown, f"the target: {said}." if said else "", levels)
 
