@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gobelin.core.errors import GobelinError
 from gobelin.data.frames import from_frame
 from gobelin.data.read import read
 from gobelin.data.targets import target_of
@@ -191,3 +192,86 @@ def test_a_rare_class_that_may_be_mistyped_is_told(rare: str, meant: str) -> Non
 )
 def test_other_rare_classes_are_no_mistakes(rare: str, other: str) -> None:
     assert "mistyped" not in target_line([rare, *[other] * 30, *["melon"] * 29])
+
+
+ROWS = [["width", "label"], *([str(k * 37 % 101), "red" if k % 2 else "blue"] for k in range(60))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda cells: "  ".join(cells),
+        lambda cells: f"{cells[0]:9}{cells[1]}",
+        lambda cells: f"{cells[0]}   {cells[1]}",
+        lambda cells: f"{cells[0]} {cells[1]}",
+        lambda cells: f"{cells[0]:>9} {cells[1]:>5}",
+        lambda cells: f"{cells[0]:>5}{cells[1]:>9}",
+    ],
+)
+def test_cells_parted_by_one_blank_or_several(
+    line: Callable[[list[str]], str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(map(line, ROWS)) + "\n")
+    data = read(tmp_path / "a.txt")
+    assert data.column_names == ROWS[0]
+    assert list(map(list, zip(*map(data.values, ROWS[0]), strict=True))) == ROWS[1:]
+
+
+PRINTED = pd.DataFrame(ROWS[1:], columns=ROWS[0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PRINTED.to_string(),
+        PRINTED.to_string(index=False, justify="left"),
+        "\n".join(f"{width:>2} {label}" for width, label in ROWS),
+    ],
+)
+def test_cells_that_stand_below_each_other_are_refused_by_their_name(
+    text: str, tmp_path: Path
+) -> None:
+    """As pandas prints a frame: some lines begin with blanks, others don't."""
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(GobelinError, match="Are cells parted by blanks"):
+        read(tmp_path / "a.txt")
+
+
+def test_one_column_of_texts_is_one(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("my caption\n" + "a  red thing\na blue thing\n" * 9)
+    assert read(tmp_path / "a.csv").column_names == ["my caption"]
+
+
+@pytest.mark.parametrize("rule", ["|---|---|", "|:--|--:|", "| -------- | :------: |"])
+def test_the_dashes_of_a_table_in_markdown_are_no_row(
+    rule: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    head, *lines = [f"| {width} | {label} |" for width, label in ROWS]
+    (tmp_path / "a.md.txt").write_text("\n".join([head, rule, *lines, ""]))
+    data = read(tmp_path / "a.md.txt")
+    assert data.values("label") == [label for _, label in ROWS[1:]]
+    assert "the line of dashes below the header is left out" in caplog.text
+    caplog.clear()
+    (tmp_path / "b.csv").write_text("\n".join(["width,label", "1,red", "--,---", "3,blue"]))
+    assert read(tmp_path / "b.csv").values("width") == ["1", "--", "3"] and not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b,\n1,red,\n2,blue,\n", "1 column without a name and a value is left out"),
+        ("a,b,,\n1,red,,\n2,blue,,\n", "2 columns without a name and a value are left out"),
+        ("a,b\n1,red\n,\n", "1 row holds nothing"),
+        ("a,b\n1,red\n,\n,\n", "2 rows hold nothing"),
+        ("a,b\n1,red\na,b\n", "1 row repeats the header"),
+        ("# by a program\na,b\n1,red\n", "1 line before the header begins with #"),
+        ('a,b\n="01",red\n', '1 cell is written as ="..."'),
+        ("a,b\n1,red,\n2,blue\n", "1 line ends with a delimiter"),
+    ],
+)
+def test_one_is_told_in_the_singular(
+    text: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.csv").write_text(text)
+    read(tmp_path / "a.csv")
+    assert told in caplog.text

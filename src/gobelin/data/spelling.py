@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from gobelin.core.printable import counted
+
 TRUTH = {"true": "1", "false": "0"}
 # what is cut from both ends: spaces of all kinds, and signs without a width
 BLANK = "".join(map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0xAD, 0x1680, *range(0x2000, 0x2010)]))
@@ -69,7 +71,7 @@ def typo_remark(values: Iterable[Any]) -> str:
     for rare, few in counts.items():
         for meant in frequent if few <= MISTYPED_ROWS else ():
             if counts[meant] >= MORE_ROWS * few and _mistyped(rare, meant):
-                rows = "1 row" if few == 1 else f"{few} rows"
+                rows = counted(few, "row", "rows")
                 return (
                     f"{rare[:40]!r} ({rows}) is read as a value of its own; it may be"
                     f" {meant[:40]!r} ({counts[meant]} rows), mistyped."

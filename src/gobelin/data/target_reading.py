@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gobelin.core.printable import counted
 from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.numbers import Writing, is_code
 from gobelin.data.spelling import case_remark, spelled, typo_remark, usual
@@ -70,13 +71,13 @@ def target_reading(
     for word in sorted({*NO_NUMBER, writing.word} - {""}) if not missing else ():
         if not words[word]:
             continue
+        say = counted(words[word], "row says", "rows say")
         if word in unknown or kind == "number":
             other = "" if kind == "number" else "; where it is a class, give it another name"
-            remarks.append(f"{words[word]} rows say {word!r}, read as missing{other}")
+            remarks.append(f"{say} {word!r}, read as missing{other}")
         else:
             remarks.append(
-                f"{words[word]} rows say {word!r}, read as a class; as missing with --set"
-                f" data.missing={word}"
+                f"{say} {word!r}, read as a class; as missing with --set data.missing={word}"
             )
     if kind == "category":
         found = (case_remark(values), typo_remark(values))

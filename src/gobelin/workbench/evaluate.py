@@ -274,10 +274,10 @@ def _warn_of_known(predictor: RunPredictor, dataset: Dataset, refitted: bool) ->
         names = sorted(np.asarray(record.naming.names(dataset))[parts == "test"])
         look = predictor.folder.look("evaluate", fingerprint("evaluate", names))
         LOG.warning(
-            "%s: %d rows are test rows of this run. This is look %d at test rows; from the second"
-            " one on, a study is exploratory.",
+            "%s: %s of this run. This is look %d at test rows; from the second one on, a study is"
+            " exploratory.",
             dataset.source,
-            count,
+            counted(count, "row is a test row", "rows are test rows"),
             look,
         )
 
