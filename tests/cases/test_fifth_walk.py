@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.frames import from_frame
@@ -275,3 +276,44 @@ def test_one_is_told_in_the_singular(
     (tmp_path / "a.csv").write_text(text)
     read(tmp_path / "a.csv")
     assert told in caplog.text
+
+
+def class_folders(folder: Path, places: Sequence[str]) -> Path:
+    for k, place in enumerate(places):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (k * 9 % 256, 5, 5)).save(folder / place)
+    return folder
+
+
+PLAIN = [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["7.png"], "1 image lies in no class folder (first: 7.png). It is left out."),
+        (["8.png", "7.png"], "2 images lie in no class folder (first: 7.png). They are left out."),
+        (["oak/a/1.png"], "such as oak/a. The class of all files below is the upper one, here oak"),
+        (["cat/b/1.png"], "such as cat/b. The class of all files below is the upper one, here cat"),
+        ([], ""),
+    ],
+)
+def test_files_beside_and_below_class_folders_are_told(
+    more: list[str], told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(class_folders(tmp_path, [*PLAIN, *more]))
+    assert told in caplog.text and len(caplog.records) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["drama, comedy", "drama", "comedy"], "'drama| comedy'"),
+        (["a,b", "b", "a"], "'a|b'"),
+        (["a,b,c", "a,b", "c", "b", "a"], "'a|b|c'"),
+    ],
+)
+def test_labels_with_commas_between_them_are_told(labels: list[str], shown: str) -> None:
+    told = f"write them as {shown}, with --set schema.label=labels"
+    assert told in target_line(labels * 20)
+    assert "labels" not in target_line(["Bonn, Rhein", "Bonn, Ost", "Berlin"] * 20)

@@ -141,6 +141,15 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
             f"{several[0][:40]!r} is read as one class; as several labels a row with --set"
             f" schema.{name}=labels"
         )
+    joined = [(v, [part.strip() for part in v.split(",")]) for v in texts if "," in v]
+    alone = different - {spelled(v) for v, _ in joined}
+    known = [v for v, parts in joined if len(parts) > 1 and all(spelled(p) in alone for p in parts)]
+    if known and len(known) >= 0.5 * len(joined):
+        return (
+            f"{known[0][:40]!r} is read as one class, and its parts are classes too. If they are"
+            f" several labels a row, write them as {known[0].replace(',', '|')[:40]!r}, with --set"
+            f" schema.{name}=labels"
+        )
     return ""
 
 
