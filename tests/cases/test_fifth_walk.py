@@ -317,3 +317,45 @@ def test_labels_with_commas_between_them_are_told(labels: list[str], shown: str)
     told = f"write them as {shown}, with --set schema.label=labels"
     assert told in target_line(labels * 20)
     assert "labels" not in target_line(["Bonn, Rhein", "Bonn, Ost", "Berlin"] * 20)
+
+
+def wrongly(text: str) -> str:
+    """The text, saved as UTF-8 and opened as another program of Western Windows does."""
+    return text.encode().decode("cp1252")
+
+
+@pytest.mark.parametrize(
+    ("garbled", "meant"),
+    [
+        (wrongly("grün"), "grün"),
+        (wrongly("weiß"), "weiß"),
+        (wrongly("café"), "café"),
+        (wrongly("12 °C warm"), "12 °C warm"),
+        (wrongly("it’s"), "it’s"),
+        ("R&amp;D", "R&D"),
+        ("a &lt; b", "a < b"),
+        ("caf&eacute;", "café"),
+        ("it&#39;s", "it's"),
+    ],
+)
+def test_garbled_texts_are_told(garbled: str, meant: str) -> None:
+    told = f"{garbled!r} may stand for {meant!r}, garbled by another program."
+    assert told in target_line([garbled, "blue", "red"] * 20)
+    assert told in remark([garbled, "blue", "red"] * 20)
+    assert told in remark([f"{garbled}", *(f"a caption of row {k} in words" for k in range(59))])
+
+
+@pytest.mark.parametrize(
+    "text", ["grün", "Ångström", "São Paulo", "Ã", "£5", "AT&T", "a & b; c", "&", "ÂÃ", "naïve €"]
+)
+def test_other_texts_are_not_garbled(text: str) -> None:
+    assert not target_line([text, "blue", "red"] * 20)
+    assert not remark([text, "blue", "red"] * 20)
+
+
+@pytest.mark.parametrize("first", ["0.5,7,red", "1,a,b", "x,y,2020"])
+def test_a_table_without_a_header_is_asked_for_one(first: str, tmp_path: Path) -> None:
+    lines = [first, *(f"{k / 7:.3f},{k},blue" for k in range(60))]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with pytest.raises(GobelinError, match="Does the first line name the columns"):
+        schema.infer(read(tmp_path / "a.csv"), "label", Choices())

@@ -13,7 +13,7 @@ from typing import Any
 from gobelin.core.printable import counted
 from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.numbers import Writing, is_code
-from gobelin.data.spelling import case_remark, spelled, typo_remark, usual
+from gobelin.data.spelling import case_remark, garbled_remark, spelled, typo_remark, usual
 
 MAX_LEVELS = 50
 FEW_NUMBERS = 20  # different whole numbers may also be classes
@@ -80,7 +80,7 @@ def target_reading(
                 f"{say} {word!r}, read as a class; as missing with --set data.missing={word}"
             )
     if kind == "category":
-        found = (case_remark(values), typo_remark(values))
+        found = (case_remark(values), typo_remark(values), garbled_remark(values))
         remarks += [line.rstrip(".") for line in found]
     said = "; ".join(filter(None, remarks))
     return TargetReading(kind, unknown, f"the target: {said}." if said else "", levels)

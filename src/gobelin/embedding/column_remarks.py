@@ -16,7 +16,7 @@ from gobelin.data.dates import days
 from gobelin.data.fields import Column, set_kind
 from gobelin.data.numbers import is_code, looks_written, means_none, number, numbers_of
 from gobelin.data.path_spelling import without_suffix
-from gobelin.data.spelling import case_remark, spelled
+from gobelin.data.spelling import case_remark, garbled_remark, spelled
 
 NAMED = 50  # values of a column that may name files without a suffix
 LEAST_COPIES = 10  # rows that a copy of the target has
@@ -54,10 +54,14 @@ def printed_remark(values: Sequence[Any], kind: str) -> str:
 
 
 def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
-    """What a user should know of texts and categories: values that look like numbers or dates and
-    are not read so, and values that differ in their letters' case alone.
+    """What a user should know of texts and categories: texts that are garbled, values that look
+    like numbers or dates and are not read so, and values that differ in their letters' case alone.
     """
-    if kind not in ("text", "category") or len({spelled(v) for v in values}) < 3:
+    if kind not in ("text", "category"):
+        return ""
+    if garbled := garbled_remark(values):
+        return garbled
+    if len({spelled(v) for v in values}) < 3:
         return ""
     texts = [v for v in values if isinstance(v, str)]
     if (first := looks_written(values)) and np.mean([len(v.split()) for v in texts]) < 3:

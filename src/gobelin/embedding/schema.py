@@ -18,6 +18,7 @@ from gobelin.core.errors import GobelinError, nearest, repeated, some
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
+from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
@@ -130,6 +131,8 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     if target is not None and target not in names:
         alone = list(names) in (["image"], ["sound"], ["mesh"], ["volume"])  # a folder's files
         other = " Put the files of each class into a folder of their own." if alone else ""
+        if any(number(name) is not None for name in names):
+            other = " Does the first line name the columns? It must."
         mistakes.append(
             f"{source}: no column {target!r} to be the target.{nearest(target, names)}{other}"
         )
