@@ -7,17 +7,15 @@ import datetime
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.frames import from_frame
-from gobelin.data.read import read
+from gobelin.data.splits import row_moments
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.embedding.schema import Choices
@@ -67,30 +65,6 @@ def test_a_set_is_the_same_cell_in_every_process() -> None:
     assert printed == {f"[{list('abcdefgh')}]\n"}
 
 
-BOM = "\ufeff"
-
-
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        ("a.csv", "size,label\n1,red\n2,blue\n"),
-        ("a.csv", '"size","label"\n"1","red"\n"2","blue"\n'),
-        ("a.tsv", "size\tlabel\n1\tred\n2\tblue\n"),
-        ("a.jsonl", '{"size": "1", "label": "red"}\n{"size": "2", "label": "blue"}\n'),
-    ],
-)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
-def test_joined_files_may_each_begin_with_a_mark(
-    name: str, part: str, encoding: str, tmp_path: Path
-) -> None:
-    """As `cat` and `copy` join exports of a spreadsheet."""
-    (tmp_path / name).write_bytes(3 * (BOM + part).encode(encoding))
-    data = read(tmp_path / name)
-    assert data.column_names == ["size", "label"]
-    assert data.values("label") == ["red", "blue"] * 3
-    assert [str(v) for v in data.values("size")] == ["1", "2"] * 3
-
-
 def remark(values: Sequence[Any], name: str = "x") -> str:
     """The lines that `check` and `fit` print of a column of these values, 60 or more of them."""
     labels = ["red" if k % 2 else "blue" for k in range(len(values))]
@@ -100,6 +74,7 @@ def remark(values: Sequence[Any], name: str = "x") -> str:
     return " ".join(schema.remarks(schema.infer(data, "label", Choices())))
 
 
+LABELS = ["red" if k % 2 else "blue" for k in range(60)]
 DATES = [f"20{20 + k % 3}-0{1 + k % 9}-{10 + k % 19}" for k in range(60)]
 
 
@@ -195,116 +170,6 @@ def test_other_rare_classes_are_no_mistakes(rare: str, other: str) -> None:
     assert "mistyped" not in target_line([rare, *[other] * 30, *["melon"] * 29])
 
 
-ROWS = [["width", "label"], *([str(k * 37 % 101), "red" if k % 2 else "blue"] for k in range(60))]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        lambda cells: "  ".join(cells),
-        lambda cells: f"{cells[0]:9}{cells[1]}",
-        lambda cells: f"{cells[0]}   {cells[1]}",
-        lambda cells: f"{cells[0]} {cells[1]}",
-        lambda cells: f"{cells[0]:>9} {cells[1]:>5}",
-        lambda cells: f"{cells[0]:>5}{cells[1]:>9}",
-    ],
-)
-def test_cells_parted_by_one_blank_or_several(
-    line: Callable[[list[str]], str], tmp_path: Path
-) -> None:
-    (tmp_path / "a.txt").write_text("\n".join(map(line, ROWS)) + "\n")
-    data = read(tmp_path / "a.txt")
-    assert data.column_names == ROWS[0]
-    assert list(map(list, zip(*map(data.values, ROWS[0]), strict=True))) == ROWS[1:]
-
-
-PRINTED = pd.DataFrame(ROWS[1:], columns=ROWS[0])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        PRINTED.to_string(),
-        PRINTED.to_string(index=False, justify="left"),
-        "\n".join(f"{width:>2} {label}" for width, label in ROWS),
-    ],
-)
-def test_cells_that_stand_below_each_other_are_refused_by_their_name(
-    text: str, tmp_path: Path
-) -> None:
-    """As pandas prints a frame: some lines begin with blanks, others don't."""
-    (tmp_path / "a.txt").write_text(text)
-    with pytest.raises(GobelinError, match="Are cells parted by blanks"):
-        read(tmp_path / "a.txt")
-
-
-def test_one_column_of_texts_is_one(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("my caption\n" + "a  red thing\na blue thing\n" * 9)
-    assert read(tmp_path / "a.csv").column_names == ["my caption"]
-
-
-@pytest.mark.parametrize("rule", ["|---|---|", "|:--|--:|", "| -------- | :------: |"])
-def test_the_dashes_of_a_table_in_markdown_are_no_row(
-    rule: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    head, *lines = [f"| {width} | {label} |" for width, label in ROWS]
-    (tmp_path / "a.md.txt").write_text("\n".join([head, rule, *lines, ""]))
-    data = read(tmp_path / "a.md.txt")
-    assert data.values("label") == [label for _, label in ROWS[1:]]
-    assert "the line of dashes below the header is left out" in caplog.text
-    caplog.clear()
-    (tmp_path / "b.csv").write_text("\n".join(["width,label", "1,red", "--,---", "3,blue"]))
-    assert read(tmp_path / "b.csv").values("width") == ["1", "--", "3"] and not caplog.text
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("a,b,\n1,red,\n2,blue,\n", "1 column without a name and a value is left out"),
-        ("a,b,,\n1,red,,\n2,blue,,\n", "2 columns without a name and a value are left out"),
-        ("a,b\n1,red\n,\n", "1 row holds nothing"),
-        ("a,b\n1,red\n,\n,\n", "2 rows hold nothing"),
-        ("a,b\n1,red\na,b\n", "1 row repeats the header"),
-        ("# by a program\na,b\n1,red\n", "1 line before the header begins with #"),
-        ('a,b\n="01",red\n', '1 cell is written as ="..."'),
-        ("a,b\n1,red,\n2,blue\n", "1 line ends with a delimiter"),
-    ],
-)
-def test_one_is_told_in_the_singular(
-    text: str, told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "a.csv").write_text(text)
-    read(tmp_path / "a.csv")
-    assert told in caplog.text
-
-
-def class_folders(folder: Path, places: Sequence[str]) -> Path:
-    for k, place in enumerate(places):
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (8, 8), (k * 9 % 256, 5, 5)).save(folder / place)
-    return folder
-
-
-PLAIN = [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(3)]
-
-
-@pytest.mark.parametrize(
-    ("more", "told"),
-    [
-        (["7.png"], "1 image lies in no class folder (first: 7.png). It is left out."),
-        (["8.png", "7.png"], "2 images lie in no class folder (first: 7.png). They are left out."),
-        (["oak/a/1.png"], "such as oak/a. The class of all files below is the upper one, here oak"),
-        (["cat/b/1.png"], "such as cat/b. The class of all files below is the upper one, here cat"),
-        ([], ""),
-    ],
-)
-def test_files_beside_and_below_class_folders_are_told(
-    more: list[str], told: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    read(class_folders(tmp_path, [*PLAIN, *more]))
-    assert told in caplog.text and len(caplog.records) == bool(told)
-
-
 @pytest.mark.parametrize(
     ("labels", "shown"),
     [
@@ -353,9 +218,52 @@ def test_other_texts_are_not_garbled(text: str) -> None:
     assert not remark([text, "blue", "red"] * 20)
 
 
-@pytest.mark.parametrize("first", ["0.5,7,red", "1,a,b", "x,y,2020"])
-def test_a_table_without_a_header_is_asked_for_one(first: str, tmp_path: Path) -> None:
-    lines = [first, *(f"{k / 7:.3f},{k},blue" for k in range(60))]
-    (tmp_path / "a.csv").write_text("\n".join(lines))
-    with pytest.raises(GobelinError, match="Does the first line name the columns"):
-        schema.infer(read(tmp_path / "a.csv"), "label", Choices())
+@pytest.mark.parametrize(
+    ("role", "cell", "meaning"),
+    [
+        ("split", lambda k: ("train", "valid", "test")[k % 3], "they are training rows"),
+        ("weight", lambda k: 1 + k % 3, "their weight is 1"),
+        ("group", lambda k: f"p{k // 3}", "each is a group of its own"),
+    ],
+)
+def test_what_empty_cells_of_a_role_mean_is_told(
+    role: str, cell: Callable[[int], object], meaning: str
+) -> None:
+    def lines(empty: Sequence[int]) -> str:
+        cells = [None if k in empty else cell(k) for k in range(60)]
+        size = np.linspace(1, 2, 60) ** 2
+        frame = pd.DataFrame({"x": pd.Series(cells, dtype=object), "size": size, "label": LABELS})
+        return " ".join(
+            schema.remarks(schema.infer(from_frame(frame), "label", Choices(schema={"x": role})))
+        )
+
+    assert f"2 rows have no {role}: {meaning}." in lines([7, 9])
+    assert f"1 row has no {role}: {meaning}." in lines([7])
+    assert meaning not in lines([])
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [f"2020-01-{1 + k:02d}" for k in range(20)],
+        [f"{1 + k:02d}.05.2020" for k in range(20)],
+        [str(k) for k in range(20)],
+        [k + 0.5 for k in range(20)],
+    ],
+)
+@pytest.mark.parametrize("odd", ["unknown", "in spring", "2020-02-31", "~5"])
+def test_one_text_among_times_does_not_put_them_in_the_order_of_the_alphabet(
+    times: list[object], odd: str
+) -> None:
+    labelled = np.arange(20)
+    keys = row_moments(times, labelled)
+    assert sorted(range(20), key=keys.__getitem__) == list(range(20))
+    with pytest.raises(GobelinError, match=f"row 7 has '{odd}', which is neither a number nor"):
+        row_moments([*times[:7], odd, *times[8:]], labelled)
+
+
+def test_times_in_words_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    words = ["monday", "friday", "tuesday"]
+    keys = row_moments(words, np.arange(3))
+    assert sorted(words) == [words[k] for k in sorted(range(3), key=keys.__getitem__)]
+    assert "such as 'monday' are neither numbers nor dates" in caplog.text

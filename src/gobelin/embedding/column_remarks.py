@@ -76,6 +76,15 @@ def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
     return case_remark(values) if kind == "category" else ""
 
 
+def without_target(names: Sequence[str]) -> str:
+    """Why the columns of these names may lack the target; '' where nothing tells."""
+    if list(names) in (["image"], ["sound"], ["mesh"], ["volume"]):  # a folder's files
+        return " Put the files of each class into a folder of their own."
+    if any(number(name) is not None for name in names):
+        return " Does the first line name the columns? It must."
+    return ""
+
+
 def odd_one(values: Sequence[Any]) -> Any:  # noqa: ANN401
     """The first value that is neither a number nor a date, by which a column is no column of such;
     '' where there is none."""

@@ -18,7 +18,6 @@ from gobelin.core.errors import GobelinError, nearest, repeated, some
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.numbers import number
 from gobelin.data.spelling import spelled
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
@@ -29,6 +28,7 @@ from gobelin.embedding.column_remarks import (
     printed_remark,
     unless_copy,
     unless_files,
+    without_target,
 )
 from gobelin.embedding.encoders import Encoder, Sample, declared, reading
 from gobelin.embedding.number_remarks import number_remark
@@ -38,6 +38,7 @@ from gobelin.embedding.roles import (
     different_rows,
     role_of,
     role_remark,
+    with_empty_cells,
 )
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
@@ -108,12 +109,11 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
         columns = tuple(
             c if c.name in choices.schema else unless_files(dataset, c) for c in columns
         )
-    columns = (
-        tuple(c if c.name in choices.schema else unless_copy(dataset, c, target) for c in columns)
-        if target and any(c.name == target and c.kind == "number" for c in columns)
-        else columns
-    )
-    columns = tuple(_as_left_out(c, choices) for c in columns)
+    if target and any(c.name == target and c.kind == "number" for c in columns):
+        columns = tuple(
+            c if c.name in choices.schema else unless_copy(dataset, c, target) for c in columns
+        )
+    columns = tuple(with_empty_cells(dataset, _as_left_out(c, choices)) for c in columns)
     fields, unread = _fields(columns, choices)
     if not fields:
         kinds = some(f"{c.name} ({c.kind})" for c in columns)
@@ -129,12 +129,9 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     messages."""
     mistakes = []
     if target is not None and target not in names:
-        alone = list(names) in (["image"], ["sound"], ["mesh"], ["volume"])  # a folder's files
-        other = " Put the files of each class into a folder of their own." if alone else ""
-        if any(number(name) is not None for name in names):
-            other = " Does the first line name the columns? It must."
+        why = without_target(names)
         mistakes.append(
-            f"{source}: no column {target!r} to be the target.{nearest(target, names)}{other}"
+            f"{source}: no column {target!r} to be the target.{nearest(target, names)}{why}"
         )
     kinds = {k for n in catalog.names("encoders") for k in declared(n, "kinds")}
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
