@@ -168,7 +168,12 @@ def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
         lines += [
             f"column {name!r}: {counted(len(one.values), 'cell lies', 'cells lie')} far outside of"
             f" most training values, about {in_digits(one.low, 3)} to {in_digits(one.high, 3)}"
-            f" (first: {one.values[0][:40]!r}). Convert them if they have another unit"
+            f" (first: {one.values[0][:40]!r})."
+            + (
+                f" Their decimal mark is {one.mark!r}, and not that of training values: change it"
+                if one.mark
+                else " Convert them if they have another unit"
+            )
             for name, one in far.items()
         ]
     return lines
