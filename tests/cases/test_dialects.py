@@ -90,8 +90,8 @@ def test_quotes_as_programs_write_them(mark: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (body(tail=","), "1 columns without a name and a value are left out"),
-        (body(";", tail=";"), "1 columns without a name and a value are left out"),
+        (body(tail=","), "1 column without a name and a value is left out"),
+        (body(";", tail=";"), "1 column without a name and a value is left out"),
         (body().replace("\n", ",\n").replace("label,", "label"), "40 lines end with a delimiter"),
         ("# made by a program\n# on a day\n" + body(), "2 lines before the header begin with #"),
         ("sep=;\n" + body(), "its first line names ';', which parts no cells"),

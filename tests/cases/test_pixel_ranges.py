@@ -240,7 +240,7 @@ def test_a_run_keeps_the_range_for_new_rows(
     assert [again.classes[k] for k in again.class_indices] == ["dark"] * 5
     odd = table(tmp_path / "odd.csv", {"image": ["other.dat"]})
     bench.predict(odd)
-    assert "1 cells of image: floats, outside the range" in caplog.records[-1].getMessage()
+    assert "1 cell of image: floats, outside the range" in caplog.records[-1].getMessage()
 
 
 def test_estimators_keep_the_range_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

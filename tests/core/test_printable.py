@@ -12,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gobelin.core.files import read_json, read_lines, write_json, write_lines
-from gobelin.core.printable import ESCAPED_CATEGORIES, encodable_json, json_text, printable
+from gobelin.core.printable import (
+    ESCAPED_CATEGORIES,
+    encodable_json,
+    in_digits,
+    json_text,
+    printable,
+)
 from gobelin.workbench.prediction_file import write
 
 UNSAFE = {
@@ -85,3 +91,24 @@ def test_files_of_json_hold_nothing_that_a_terminal_obeys(where: str, tmp_path: 
     text = path.read_bytes().decode()
     assert not [c for c in text if c != "\n" and unicodedata.category(c) in ESCAPED_CATEGORIES]
     assert read_back == rows and len(texts) > 5
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (11530.4, 4, "11530"),
+        (-1_234_567.0, 4, "-1235000"),
+        (99_999.6, 4, "100000"),
+        (1234567.5, 6, "1234570"),
+        (0.00012345, 4, "0.0001234"),
+        (1.5, 4, "1.5"),
+        (0.0, 4, "0"),
+        (3e14, 4, "300000000000000"),
+        (3e15, 4, "3e+15"),
+        (1e300, 4, "1e+300"),
+    ],
+)
+def test_a_large_number_is_written_out(value: float, digits: int, text: str) -> None:
+    assert in_digits(value, digits) == text
+    assert float(text) == float(f"{value:.{digits}g}")
+    assert in_digits(abs(value), digits, "+") == "+" + text.lstrip("-")

@@ -68,6 +68,42 @@ def test_channels_are_averaged(tmp_path: Path) -> None:
     assert how == "3 channels" and np.allclose(found, wave.mean(1), atol=1e-7)
 
 
+@pytest.mark.parametrize("ending", ["wav", "flac", "aiff", "ogg"])
+@pytest.mark.parametrize(
+    ("gains", "kept"),
+    [((1, -1), 0), ((-0.5, 0.5), 0), ((0.4, -0.2, -0.2), 0), ((0.3, -0.6, 0.3), 1)],
+)
+def test_channels_that_cancel_out_are_no_silence(
+    gains: tuple[float, ...], kept: int, ending: str, tmp_path: Path
+) -> None:
+    wave = tone(700, RATE)
+    soundfile.write(tmp_path / f"a.{ending}", wave[:, None] * np.array(gains), RATE)
+    found, how = open_sound(f"a.{ending}", tmp_path, 0.4)
+    assert how == "cut to 0.4 s"
+    found, how = open_sound(f"a.{ending}", tmp_path, 30)
+    assert how == f"{len(gains)} channels that cancel out, so the loudest alone"
+    off = 0.1 if ending == "ogg" else 1e-4
+    assert min(np.abs(found - sign * gains[kept] * wave).max() for sign in (1, -1)) < off
+
+
+@pytest.mark.parametrize("gains", [(1, 0), (0, 0, 0, 1), (1, -0.7), (1, 1)])
+def test_other_channels_do_not_cancel_out(gains: tuple[float, ...], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(700, RATE)[:, None] * np.array(gains), RATE)
+    found, how = open_sound("a.wav", tmp_path, 30)
+    assert how == f"{len(gains)} channels"
+    assert np.abs(found - np.mean(gains) * tone(700, RATE)).max() < 1e-4
+
+
+@pytest.mark.parametrize("scale", [40, 2**15, 2**31])
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_floats_of_another_scale_are_told(scale: float, subtype: str, tmp_path: Path) -> None:
+    """As where whole numbers were saved as floats, undivided."""
+    soundfile.write(tmp_path / "a.wav", scale * tone(700, RATE), RATE, subtype=subtype)
+    assert open_sound("a.wav", tmp_path, 30)[1].startswith("samples far beyond 1")
+    soundfile.write(tmp_path / "a.wav", 4 * tone(700, RATE), RATE, subtype=subtype)
+    assert open_sound("a.wav", tmp_path, 30)[1] == ""
+
+
 def test_long_sounds_are_cut_in_bounded_memory(tmp_path: Path) -> None:
     """Ten minutes of four channels would be 300 MB in float64; two seconds are read."""
     with soundfile.SoundFile(tmp_path / "long.wav", "w", RATE, 4, "PCM_U8") as file:

@@ -48,26 +48,51 @@ def test_a_row_of_totals_is_one_by_its_words_and_its_numbers(
     columns = table(*rows)
     if rows and rows[0][1] == round(SUM):
         columns = columns.drop_columns(["count"])
-    assert rows_of_totals(columns) == (count, shown)
+    assert rows_of_totals(columns) == (count, 0, shown)
 
 
 def test_few_different_values_prove_nothing() -> None:
     flags = pa.table({"a": ["x"] * 9 + [None], "b": [0, 0, 0, 0, 0, 0, 0, 1, 1, 2]})
-    assert rows_of_totals(flags) == (0, [])
+    assert rows_of_totals(flags) == (0, 0, [])
 
 
+TOTAL = ("Total", SUM, 33, None)
+
+
+@pytest.mark.parametrize(
+    ("rows", "count", "notes"),
+    [
+        ([TOTAL, ("Source: the ministry", None, None, None)], 1, 1),
+        ([TOTAL, (None, None, None, None), ("As of 2026-12-01", None, None, None)], 1, 2),
+        ([TOTAL, ("Mean", MEAN, 4.125, None), (None, None, None, "*: estimated")], 2, 1),
+        ([TOTAL, *[("note", None, None, None)] * 5], 1, 5),
+        ([TOTAL, *[("a row with a name alone", None, None, None)] * 6], 0, 0),
+        ([TOTAL, ("k9", 4.0, None, None)], 0, 0),  # a row below, so no total
+        ([("k9", 4.0, 3, "a"), ("Source: the ministry", None, None, None)], 0, 0),
+    ],
+)
+def test_notes_below_totals_are_left_out_with_them(
+    rows: list[tuple], count: int, notes: int
+) -> None:
+    assert rows_of_totals(table(*rows))[:2] == (count, notes)
+
+
+@pytest.mark.parametrize("notes", ["", "Stand: heute;;\n"])
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_totals_are_told_and_no_rows(
-    suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    suffix: str, notes: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A German export, as text, and the same columns as numbers."""
     path = tmp_path / f"export.{suffix}"
     if suffix == "csv":
         cells = [f"{n};{p * 1000:.2f} €;{c}" for n, p, c in zip(NAMES, PRICES, COUNTS, strict=True)]
         lines = ["Kunde;Umsatz;Zahl", *cells, f"Summe;{SUM * 1000:.2f} €;33"]
-        path.write_text("\n".join(lines).replace(".", ",") + "\n", encoding="utf8")
+        path.write_text("\n".join(lines).replace(".", ",") + "\n" + notes, encoding="utf8")
     else:
-        parquet.write_table(table(("Total", SUM, 33, None)), path)
+        more = [("as of today", None, None, None)] * bool(notes)
+        parquet.write_table(table(TOTAL, *more), path)
     with caplog.at_level(logging.WARNING):
         assert len(read(path)) == 8
-    assert "last row is left out, a total of those above" in caplog.text
+    left = "2 rows are" if notes else "row is"
+    assert f"the last {left} left out, a total of those above (column " in caplog.text
+    assert (") and 1 note." in caplog.text) == bool(notes)

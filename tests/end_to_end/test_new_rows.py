@@ -153,7 +153,11 @@ def test_one_line_counts_what_is_odd(place: Path, said) -> None:
         ),
         (
             new.assign(price=new["price"] * 1000),
-            ["'price': 9 cells lie far outside of the training values, about ", " another unit"],
+            ["'price': 9 cells lie far outside of most training values, about ", " another unit"],
+        ),
+        (
+            new.assign(price=[f"{1 + k},{k}38" for k in range(8)] + ["0,598"]),
+            ["'price': 8 cells lie far outside", "Their decimal mark is ',', and not that of"],
         ),
         (new.assign(photo=""), ["1 column is empty in every row ('photo')"]),
         (

@@ -278,7 +278,7 @@ def test_what_is_beside_the_number_is_there_too(run: Path) -> None:
             "pool of 9",
             "not run",
             "no number",
-            "1.235e+06 bytes",
+            "1235000 bytes",
         ):
             assert words in text, words
 

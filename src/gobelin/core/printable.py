@@ -23,6 +23,7 @@ INVISIBLE_PLANE = range(0xE0000, 0xE1000)  # tags and selectors, most of them un
 # a word of 400 letters or more, its beginning and its end
 LONG_WORD = re.compile(r"(?<!\S)(\S{100})\S{250,}(\S{50})(?!\S)")
 MOST_LETTERS = 4_000  # of a line of a message
+WRITTEN_OUT = 1e15  # below it a number is written without a power of ten
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -65,6 +66,13 @@ def encodable_json(text: str) -> str:
 def counted(count: int, one: str, several: str) -> str:
     """'1 row', '3 rows'."""
     return f"{count} {one if count == 1 else several}"
+
+
+def in_digits(value: float, digits: int = 4, sign: str = "") -> str:
+    """A number rounded to so many digits. A large one is written out, without a power of ten, up to
+    1e15: 11530 and not 1.153e+04. sign: '+' prints a plus sign."""
+    text = f"{value:{sign}.{digits}g}"
+    return f"{float(text):{sign}.0f}" if "e+" in text and abs(value) < WRITTEN_OUT else text
 
 
 def _escaped(text: str, kept: str, escape: Callable[[str], str]) -> str:

@@ -158,6 +158,12 @@ def _tell(
         LOG.warning("%s: class folder %s holds no %s. It is left out.", folder, name, kind)
     if hidden:
         LOG.warning("%s: %s in %s are left out.", folder, SEVERAL[kind], ", ".join(hidden))
+    loose = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    if held and (loose := [p for p in loose if _kind(p, folder) == kind]):
+        lie = counted(len(loose), f"{kind} lies", f"{SEVERAL[kind]} lie")
+        are = "It is" if len(loose) == 1 else "They are"
+        first = min(loose).name
+        LOG.warning("%s: %s in no class folder (first: %s). %s left out.", folder, lie, first, are)
     if held and (tables := tables_in(folder)):
         LOG.warning(
             "%s: %s lies beside the class folders and is not read. For its columns give the file"
@@ -204,5 +210,13 @@ def classes_and_parts(folder: Path, files: Sequence[Path]) -> tuple[list[str], l
         raise GobelinError(
             f"{folder}: holds one class folder, {top}, with {len(seconds)} folders in it. Are these"
             f" the classes? Give {folder / top}."
+        )
+    if deep := next((place for place in sorted(places) if len(place) > 1), ()):
+        LOG.warning(
+            "%s: class folders hold folders, such as %s. The class of all files below is the upper"
+            " one, here %s.",
+            folder,
+            "/".join(deep),
+            deep[0],
         )
     return [place[0] for place in places], []

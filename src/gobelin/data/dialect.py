@@ -59,6 +59,7 @@ def sniffed(start: Sequence[str], delimiter: str) -> Dialect:
     ]
     if not delimiter and _score(short, plain)[1] < 2 and len(short) > 2:
         others += [Dialect(mark) for mark in RARE if mark in short[0]]
+        others += [Dialect(" ", spaced=True)] * ("  " in text)  # one blank or several
     best = max(others, key=lambda d: _score(short, d), default=plain)
     return (
         best

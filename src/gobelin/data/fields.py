@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core.printable import in_digits
+
 ROLES = ("target", "id", "group", "time", "split", "weight", "ignore")
 NO_NUMBER = {
     *("nan", "na", "n/a", "n.a.", "n.a", "#n/a", "#na", "<na>", "nat", "-nan", "1.#qnan", "1.#ind"),
@@ -180,7 +182,7 @@ class Target:
         if self.kind == "labels":
             named = [name for name, on in zip(self.classes, value, strict=True) if on]
             return " | ".join(named) or "none of the labels"
-        return self.classes[int(value)] if self.exclusive else f"{value:.6g}"
+        return self.classes[int(value)] if self.exclusive else in_digits(value, 6)
 
     def without(self, rows: np.ndarray) -> Target:
         """The same target, unknown in these rows. rows: bool [N]."""

@@ -3,7 +3,8 @@
 A frame is any object with named columns that can be iterated (pandas, polars, an Arrow table); none
 of these libraries is imported. Images may be PIL images or uint8 arrays, sounds {'array': [T],
 'sampling_rate': Hz}. Both become files in memory, so encoders get the same as from disk. NaN, NaT
-and NA are missing. A duration is read as its seconds. The order of an ordered category is kept.
+and NA are missing. A set is a sorted list. A duration is read as its seconds. The order of an
+ordered category is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import datetime
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -123,6 +124,8 @@ def _column(values: list[Any], source: str, name: str) -> pa.Array:
     common type become texts.
     """
     kinds = {type(v) for v in values if v is not None}
+    if {datetime.date, datetime.datetime} <= kinds:  # Arrow would cut the times off
+        values = [_midnight(v) if type(v) is datetime.date else v for v in values]
     if kinds == {str, bytes}:
         files = [
             {"path": v} if isinstance(v, str) else {"bytes": v} for v in values if v is not None
@@ -141,6 +144,10 @@ def _column(values: list[Any], source: str, name: str) -> pa.Array:
         return pa.array([_whole_characters(v) for v in values])
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return pa.array([None if v is None else str(v) for v in values])
+
+
+def _midnight(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time())
 
 
 def _whole_characters(value: Any) -> Any:  # noqa: ANN401
@@ -170,8 +177,10 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     """A Python value as a table file would hold it: None, a number, text, date, bytes, or a list of
     them.
     """
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return None
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return _cell(value.item(), source, name)
     if isinstance(value, np.datetime64):
         value = value.astype("datetime64[us]")
     if isinstance(value, np.timedelta64):
@@ -198,6 +207,9 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
         return _file(value, source, name)
     if isinstance(value, list | tuple):
         return [c for v in value if (c := _cell(v, source, name)) is not None]
+    if isinstance(value, Set):  # its order is another one in each process
+        present = [c for v in value if (c := _cell(v, source, name)) is not None]
+        return sorted(present, key=lambda c: (type(c).__name__, c))
     return str(value)
 
 

@@ -12,12 +12,14 @@ from gobelin.data.budget import MEGABYTE, limits, refuse
 
 LOOKED_AT = 256  # bytes that tell the encoding
 PIECE = 2**20  # bytes that are read at once
+MARK = "\ufeff"  # of byte order
 WORD = 24  # bytes before and behind the first odd one, that its word is cut from
 WESTERN = "cp1252"  # the encoding that most files are in which are not UTF-8
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Every line of a file in UTF-8, UTF-16 or UTF-32, with '\\n' for any ending of a line.
+    """Every line of a file in UTF-8, UTF-16 or UTF-32, with '\\n' for any ending of a line, and
+    without a mark of byte order, which also stands within a file that was joined from several.
 
     Raises GobelinError for another encoding, and for a file or a line over the budget, before they
     are in memory.
@@ -30,7 +32,7 @@ def text_lines(path: Path) -> Iterator[str]:
         with path.open(encoding=encoding) as file:
             while line := file.readline(longest + 1):
                 refuse(str(path), "cell_mb", len(line))
-                yield line
+                yield line.removeprefix(MARK)
     except UnicodeError as error:
         if encoding != "utf-8-sig":
             name = encoding.upper()[:6]

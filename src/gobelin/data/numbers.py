@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gobelin.data.fields import NO_NUMBER
+from gobelin.data.spelling import TRUTH
 
 LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 COMMA, POINTED_COMMA = ",", ".,"  # decimal marks of a column: 1,5; 1.234,5. '' is the point
@@ -198,7 +199,8 @@ def _word(values: Sequence[Any], mark: str) -> str:
     if len(others) != 1 or sum(others.values()) > len(values) / 2:
         return ""
     ((word, count),) = others.items()
-    return word if count > 1 and not any(c.isdigit() for c in word) else ""
+    known = word in TRUTH or any(c.isdigit() for c in word)
+    return word if count > 1 and not known else ""
 
 
 def _hours(clock: re.Match[str]) -> float | None:

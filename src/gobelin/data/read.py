@@ -12,6 +12,7 @@ import pyarrow as pa
 from gobelin.core import catalog
 from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.printable import counted
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
 from gobelin.data.file_columns import as_files
@@ -99,17 +100,19 @@ def refuse_missing(path: Path) -> None:
 
 
 def _without_totals(table: pa.Table, source: str) -> pa.Table:
-    """The table without rows of totals under it, which would be learned and scored as rows."""
-    rows, columns = rows_of_totals(table)
-    if rows:
+    """The table without rows of totals under it, which would be learned and scored as rows, and
+    without the notes below these."""
+    totals, notes, columns = rows_of_totals(table)
+    if totals:
         LOG.warning(
-            "%s: the last %s left out, %s of those above (column %s).",
+            "%s: the last %s left out, %s of those above (column %s)%s.",
             source,
-            "row is" if rows == 1 else f"{rows} rows are",
-            "a total" if rows == 1 else "totals",
+            "row is" if totals + notes == 1 else f"{totals + notes} rows are",
+            "a total" if totals == 1 else "totals",
             ", ".join(columns[:3]),
+            f" and {counted(notes, 'note', 'notes')}" if notes else "",
         )
-    return table.slice(0, table.num_rows - rows)
+    return table.slice(0, table.num_rows - totals - notes)
 
 
 def _is_general(name: str) -> bool:

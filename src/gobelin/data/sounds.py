@@ -60,6 +60,8 @@ FORMATS = {"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "AU", "W64", "C
 PROMISE = re.compile(r"^ *(?:data|SSND|Data Size) *: *(\d+) \(should be (\d+)\)", re.MULTILINE)
 ENDLESS = 0x7FFF0000  # programs that write to a pipe promise this length or more
 SAMPLES_AT_ONCE = 2**20  # that are read, all channels together
+LOUDEST = 16  # a file of floats may go beyond 1; one that goes further has another scale
+CANCELLED = 0.01  # share of the power that is left where the channels of a sound cancel out
 FINEST = 2**15  # largest number in the ratio of two rates; between two such the pitch is the same
 
 
@@ -78,7 +80,7 @@ def open_sound(
     value: str | bytes, root: Path, seconds: float, to: int = RATE
 ) -> tuple[np.ndarray, str]:
     """float64 [T], the mean of the channels at `to` Hz in [-1, 1], and what was changed ('' for
-    nothing).
+    nothing). Of channels that cancel out, the loudest alone.
 
     value: path below `root`, or the bytes of a file. seconds: the most that is read, from the
     start. Raises BadCell for a file that is no sound, is damaged or has no samples; MissingExtra
@@ -96,18 +98,15 @@ def open_sound(
             most_frames = max(1, round(seconds * rate))
             needed = _decoded_bytes(sound, min(frames, most_frames), to)
             with decoding(needed):
-                blocks, read = [], 0
-                at_once = max(1, SAMPLES_AT_ONCE // channels)
-                while read < most_frames and len(
-                    block := sound.read(min(at_once, most_frames - read), "float64", always_2d=True)
-                ):
-                    blocks.append(block.mean(1))
-                    read += len(block)
+                wave, loudest, cancels = _mixed(sound, most_frames)
+                read = len(wave)
                 cut_off = read == most_frames and (frames > most_frames or bool(len(sound.read(1))))
                 ends_early = not cut_off and (
                     read < 0.98 * min(frames, most_frames) or _promised_more(sound.extra_info)
                 )  # an MP3's count is rough
-                wave = np.concatenate(blocks) if blocks else np.zeros(0)
+                if cancels:
+                    sound.seek(0)
+                    wave = _mixed(sound, most_frames, loudest)[0]
                 if read and not np.isfinite(wave).all():
                     raise BadCell("holds samples that are not finite")
                 wave = resampled(wave, rate, to) if read else wave
@@ -128,11 +127,35 @@ def open_sound(
         if cut_off
         else "silence alone"
         if not wave.any()
+        else f"samples far beyond 1 (more than {LOUDEST})"
+        if np.abs(wave).max() > LOUDEST
+        else f"{channels} channels that cancel out, so the loudest alone"
+        if cancels
         else f"{channels} channels"
         if channels > 1
         else ""
     )
     return wave, change
+
+
+def _mixed(sound: Any, most: int, channel: int | None = None) -> tuple[np.ndarray, int, bool]:  # noqa: ANN401
+    """float64 [T], the mean of the channels or one of them, of at most `most` frames; the loudest
+    channel; and whether the mean is so much weaker that the channels cancel out, as where one of
+    two microphones has its poles changed.
+
+    sound: of soundfile. A block at a time, so that all channels are never in memory together."""
+    blocks, read, power = [np.zeros(0)], 0, np.zeros(sound.channels)
+    at_once = max(1, SAMPLES_AT_ONCE // sound.channels)
+    while read < most and len(
+        block := sound.read(min(at_once, most - read), "float64", always_2d=True)
+    ):
+        blocks.append(block.mean(1) if channel is None else block[:, channel])
+        power += np.square(block).sum(0)
+        read += len(block)
+    wave = np.concatenate(blocks)
+    alone = power.max() / sound.channels**2  # of the mean, where one channel has all the sound
+    cancels = bool(np.square(wave).sum() < CANCELLED * alone)
+    return wave, int(power.argmax()), cancels
 
 
 def _decoded_bytes(sound: Any, frames: int, to: int) -> int:  # noqa: ANN401 - of soundfile

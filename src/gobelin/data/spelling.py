@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 import unicodedata
@@ -9,10 +10,19 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from gobelin.core.printable import counted
+
 TRUTH = {"true": "1", "false": "0"}
 # what is cut from both ends: spaces of all kinds, and signs without a width
 BLANK = "".join(map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0xAD, 0x1680, *range(0x2000, 0x2010)]))
 BLANK += "".join(map(chr, [0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF]))
+# letters with an accent, and signs, whose two or three bytes of UTF-8 were read one by one
+GARBLED = re.compile("[\u00c2-\u00c5][\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]|\u00e2\u20ac")
+HTML_CODE = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|[a-zA-Z]uml|szlig|eacute|#x?[0-9a-fA-F]+);")
+LEAST_LETTERS = 4  # of a word that may be another one, mistyped
+MISTYPED_ROWS = 2  # that a mistyped value has, at most
+MOST_VALUES = 1000  # that are compared with each other
+MORE_ROWS = 10  # times as many has the value that was meant, at least
 DECIMALS = re.compile(r"([-+]?(?:0|[1-9]\d*))\.(\d*?)0*")
 
 
@@ -65,3 +75,53 @@ def case_remark(values: Iterable[Any]) -> str:
         if other != one:
             return f"{other[:40]!r} and {one[:40]!r} are read as two different values."
     return ""
+
+
+def garbled_remark(values: Iterable[Any]) -> str:
+    """What a user should know of texts that another program has garbled: UTF-8 that was read in
+    the encoding of Western Windows, and codes of HTML; '' for other texts."""
+    for value in values:
+        if isinstance(value, str) and (meant := _repaired(value)) != value:
+            return f"{value[:40]!r} may stand for {meant[:40]!r}, garbled by another program."
+    return ""
+
+
+def _repaired(text: str) -> str:
+    if GARBLED.search(text):
+        try:
+            return text.encode("cp1252").decode("utf-8")
+        except UnicodeError:  # it is what stands there
+            return text
+    return html.unescape(text) if HTML_CODE.search(text) else text
+
+
+def typo_remark(values: Iterable[Any]) -> str:
+    """What a user should know of a rare value that may be a frequent one, mistyped: one letter is
+    other, added, left out, or has changed its place; '' for other values."""
+    counts = Counter(map(spelled, values))
+    if len(counts) > MOST_VALUES:
+        return ""
+    frequent = [v for v, n in counts.items() if n >= MORE_ROWS]
+    for rare, few in counts.items():
+        for meant in frequent if few <= MISTYPED_ROWS else ():
+            if counts[meant] >= MORE_ROWS * few and _mistyped(rare, meant):
+                rows = counted(few, "row", "rows")
+                return (
+                    f"{rare[:40]!r} ({rows}) is read as a value of its own; it may be"
+                    f" {meant[:40]!r} ({counts[meant]} rows), mistyped."
+                )
+    return ""
+
+
+def _mistyped(text: str, meant: str) -> bool:
+    """Whether two texts of as many words differ in one word, of letters, by one mistake."""
+    words = zip(text.casefold().split(), meant.casefold().split(), strict=False)
+    pairs = [pair for pair in words if pair[0] != pair[1]]
+    if len(text.split()) != len(meant.split()) or len(pairs) != 1:
+        return False
+    a, b = pairs[0]
+    if min(len(a), len(b)) < LEAST_LETTERS or not (a + b).isalpha():
+        return False
+    same = next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))
+    a, b = a[same:], b[same:]
+    return a[1:] == b[1:] or a == b[1:] or a[1:] == b or (a[1::-1] + a[2:]) == b

@@ -18,6 +18,7 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.machine import hash_order, numpy_generator
 from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
+from gobelin.data.numbers import number
 from gobelin.data.part_names import SPLIT_PARTS, part_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -216,8 +217,10 @@ def _borders(
 
 
 def row_moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[bool, float | str]]:
-    """Sort keys of the rows: numbers as numbers ('9' before '10'), dates as dates, else texts. A
-    row without a time comes first. labelled: numbers of rows that must have a time.
+    """Sort keys of the rows: numbers as numbers ('9' before '10'), dates as dates, else texts,
+    which a warning tells. A row without a time comes first. labelled: numbers of rows that must
+    have a time. Raises GobelinError where one of them has none, and for a text among numbers or
+    dates: it would put all rows in the order of the alphabet.
     """
     for k in labelled:
         if times[k] is None:
@@ -236,8 +239,20 @@ def row_moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[boo
             " first, and no other time says which. Write dates as 2026-12-24."
         )
     moments = [days(t, order) for t in times]
-    if all(t is None or moment is not None for t, moment in zip(times, moments, strict=True)):
+    odd = [k for k, t in enumerate(times) if t is not None and moments[k] is None]
+    if not odd:
         return [(moment is not None, moment or 0.0) for moment in moments]
+    texts = [k for k in odd if number(times[k]) is None]
+    if texts and len(texts) < sum(t is not None for t in times):
+        raise GobelinError(
+            f"split.by = time: row {texts[0]} has {str(times[texts[0]])[:40]!r}, which is neither a"
+            " number nor a date, as other times are. Correct it, or leave the row out."
+        )
+    LOG.warning(
+        "split.by = time: times such as %r are neither numbers nor dates. They are put in the order"
+        " of the alphabet.",
+        str(times[odd[0]])[:40],
+    )
     return [(t is not None, "" if t is None else str(t)) for t in times]
 
 

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gobelin.core.printable import counted
 from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.numbers import Writing, is_code
-from gobelin.data.spelling import case_remark, spelled, usual
+from gobelin.data.spelling import case_remark, garbled_remark, spelled, typo_remark, usual
 
 MAX_LEVELS = 50
 FEW_NUMBERS = 20  # different whole numbers may also be classes
@@ -70,16 +71,17 @@ def target_reading(
     for word in sorted({*NO_NUMBER, writing.word} - {""}) if not missing else ():
         if not words[word]:
             continue
+        say = counted(words[word], "row says", "rows say")
         if word in unknown or kind == "number":
             other = "" if kind == "number" else "; where it is a class, give it another name"
-            remarks.append(f"{words[word]} rows say {word!r}, read as missing{other}")
+            remarks.append(f"{say} {word!r}, read as missing{other}")
         else:
             remarks.append(
-                f"{words[word]} rows say {word!r}, read as a class; as missing with --set"
-                f" data.missing={word}"
+                f"{say} {word!r}, read as a class; as missing with --set data.missing={word}"
             )
-    if kind == "category" and (two := case_remark(values)):
-        remarks.append(two.rstrip("."))
+    if kind == "category":
+        found = (case_remark(values), typo_remark(values), garbled_remark(values))
+        remarks += [line.rstrip(".") for line in found]
     said = "; ".join(filter(None, remarks))
     return TargetReading(kind, unknown, f"the target: {said}." if said else "", levels)
 
@@ -137,6 +139,15 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
     if len(several) >= 0.1 * len(texts) > 0 and len(parts) <= len(set(texts)):
         return (
             f"{several[0][:40]!r} is read as one class; as several labels a row with --set"
+            f" schema.{name}=labels"
+        )
+    joined = [(v, [part.strip() for part in v.split(",")]) for v in texts if "," in v]
+    alone = different - {spelled(v) for v, _ in joined}
+    known = [v for v, parts in joined if len(parts) > 1 and all(spelled(p) in alone for p in parts)]
+    if known and len(known) >= 0.5 * len(joined):
+        return (
+            f"{known[0][:40]!r} is read as one class, and its parts are classes too. If they are"
+            f" several labels a row, write them as {known[0].replace(',', '|')[:40]!r}, with --set"
             f" schema.{name}=labels"
         )
     return ""

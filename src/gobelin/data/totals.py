@@ -3,6 +3,7 @@
 A row is one only where its words and its numbers both say so: it calls itself a sum or a mean, and
 most of its numbers are sums or means of the rows above it; or half of its cells or more are empty,
 and all its numbers are sums. Columns of fewer than `LEAST_VALUES` different values prove nothing.
+Notes may stand below the totals, such as a source or a date: rows of one text alone, or of nothing.
 
 What this can't show: a row of totals of something else, as of parts of the rows or of hidden ones.
 It stays.
@@ -17,9 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gobelin.data.numbers import numbers_of
+from gobelin.data.numbers import number, numbers_of
 
 MOST_ROWS = 3  # of totals, under one table
+MOST_NOTES = 5  # rows of notes, under the totals
 LEAST_VALUES = 4  # different ones that a sum must be of, to be no accident
 NEAR = 1e-3  # relative difference that rounding makes
 WORDS = frozenset(
@@ -31,12 +33,17 @@ WORD = re.compile(r"[^\W\d_]+")
 LONGEST = 40  # letters of a cell in which a row calls itself a total
 
 
-def rows_of_totals(table: pa.Table) -> tuple[int, list[str]]:
-    """How many rows at the end of a table hold totals of the rows above them, and the columns that
-    show it. 0 and nothing for other tables."""
+def rows_of_totals(table: pa.Table) -> tuple[int, int, list[str]]:
+    """How many rows at the end of a table hold totals of the rows above them, how many rows of
+    notes stand below these, and the columns that show it. 0, 0 and nothing for other tables."""
     last = [
-        list(row.values()) for row in table.slice(max(table.num_rows - MOST_ROWS, 0)).to_pylist()
+        list(row.values())
+        for row in table.slice(max(table.num_rows - MOST_ROWS - MOST_NOTES, 0)).to_pylist()
     ]
+    notes = 0
+    while notes < min(len(last), MOST_NOTES) and _is_note(last[-notes - 1]):
+        notes += 1
+    table, last = table.slice(0, table.num_rows - notes), last[: len(last) - notes][-MOST_ROWS:]
     rows = 0
     while rows < len(last) and (_is_named(last[-rows - 1]) or _is_sparse(last[-rows - 1])):
         rows += 1
@@ -44,8 +51,14 @@ def rows_of_totals(table: pa.Table) -> tuple[int, list[str]]:
     for count in range(rows, 0, -1):
         shown = [_shown(columns, last[-k], k, count) for k in range(count, 0, -1)]
         if all(shown):
-            return count, shown[0]
-    return 0, []
+            return count, notes, shown[0]
+    return 0, 0, []
+
+
+def _is_note(cells: Sequence[Any]) -> bool:
+    """Whether a row of several cells holds one text that is no number, or nothing."""
+    there = [c for c in cells if c is not None and str(c).strip()]
+    return len(cells) > 2 and (not there or (len(there) == 1 and number(there[0]) is None))
 
 
 def _is_named(cells: Sequence[Any]) -> bool:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.dataset import Dataset
+from gobelin.data.dates import days
 from gobelin.data.fields import Column, set_kind
-from gobelin.data.numbers import is_code, looks_written, number, numbers_of
+from gobelin.data.numbers import is_code, looks_written, means_none, number, numbers_of
 from gobelin.data.path_spelling import without_suffix
-from gobelin.data.spelling import case_remark, spelled
+from gobelin.data.spelling import case_remark, garbled_remark, spelled
 
 NAMED = 50  # values of a column that may name files without a suffix
 LEAST_COPIES = 10  # rows that a copy of the target has
@@ -53,20 +54,42 @@ def printed_remark(values: Sequence[Any], kind: str) -> str:
 
 
 def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
-    """What a user should know of texts and categories: values that look like numbers or dates and
-    are not read so, and values that differ in their letters' case alone.
+    """What a user should know of texts and categories: texts that are garbled, values that look
+    like numbers or dates and are not read so, and values that differ in their letters' case alone.
     """
-    if kind not in ("text", "category") or len({spelled(v) for v in values}) < 3:
+    if kind not in ("text", "category"):
+        return ""
+    if garbled := garbled_remark(values):
+        return garbled
+    if len({spelled(v) for v in values}) < 3:
         return ""
     texts = [v for v in values if isinstance(v, str)]
     if (first := looks_written(values)) and np.mean([len(v.split()) for v in texts]) < 3:
+        odd = odd_one(texts)
         read = (
-            f"{first[:40]!r} and the like are read as {'names' if kind == 'category' else 'texts'}"
+            f"{(odd or first)[:40]!r} and the like are read as"
+            f" {'names' if kind == 'category' else 'texts'}"
         )
-        if any(map(is_code, texts)) and all(number(v) is not None for v in texts):
+        if any(map(is_code, texts)) and not odd:
             return f"{read}, for the zeros before them; as numbers with {set_kind(name, 'number')}."
         return f"{read}, not as numbers or dates. Those are written as 1.5 and 2026-12-24."
     return case_remark(values) if kind == "category" else ""
+
+
+def without_target(names: Sequence[str]) -> str:
+    """Why the columns of these names may lack the target; '' where nothing tells."""
+    if list(names) in (["image"], ["sound"], ["mesh"], ["volume"]):  # a folder's files
+        return " Put the files of each class into a folder of their own."
+    if any(number(name) is not None for name in names):
+        return " Does the first line name the columns? It must."
+    return ""
+
+
+def odd_one(values: Sequence[Any]) -> Any:  # noqa: ANN401
+    """The first value that is neither a number nor a date, by which a column is no column of such;
+    '' where there is none."""
+    others = (v for v in values if not means_none(v))
+    return next((v for v in others if number(v) is None and days(v) is None), "")
 
 
 def unless_files(dataset: Dataset, column: Column) -> Column:

@@ -16,7 +16,7 @@ from gobelin.data.numbers import Writing, is_clock, is_code, means_none, mixed
 
 MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing
-STAND_INS = {sign * (10**digits - 1) for sign in (-1, 1) for digits in (2, 3, 4, 5)}
+STAND_INS = {0, *(sign * (10**digits - 1) for sign in (-1, 1) for digits in (2, 3, 4, 5))}
 TIME_NAME = re.compile(
     r"(?i:.*(?:date|time|datum|zeit|fecha|stamp|epoch)|.*[_ ]at|.*[a-z]At)|.*(?:Date|Time).*"
 )
@@ -36,13 +36,29 @@ def number_remark(name: str, values: Sequence[Any], of_target: bool = False) -> 
 
 
 def date_remark(values: Sequence[Any]) -> str:
-    """How a week, a month, a quarter or a year of two digits is read; '' for other dates."""
+    """How a week, a month, a quarter or a year of two digits is read, and a day that may stand
+    where nothing is known; '' for other dates."""
     order, _ = undecided(values)
+    said = ""
     for value in values:
         if needs_a_word(value) and (read := days(value, order)) is not None:
-            day = datetime.date(1970, 1, 1) + datetime.timedelta(days=read)
-            return f"{value[:40]!r} is read as {day.isoformat()}."
+            said = f"{value[:40]!r} is read as {_date(read)}."
+            break
+    return " ".join(filter(None, (said, _stand_in_day(values, order))))
+
+
+def _stand_in_day(values: Sequence[Any], order: str) -> str:
+    """The first or last day, such as 9999-12-31, where it stands often and far from all others."""
+    counts = Counter(x for v in values if not means_none(v) and (x := days(v, order)) is not None)
+    for x in (min(counts, default=0), max(counts, default=0)):
+        others = [other for other in counts if other != x]
+        if _often(counts[x], counts.total()) and len(others) > 2 and _is_far(x, others):
+            return f"{_date(x)} is read as a date; where it means missing, leave the cell empty."
     return ""
+
+
+def _date(day: float) -> str:
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()
 
 
 def _words(values: Sequence[Any], writing: Writing) -> str:
@@ -102,12 +118,19 @@ def _stand_in(values: Sequence[Any], writing: Writing) -> str:
     counts = Counter(numbers)
     for x in sorted(STAND_INS & set(counts)):
         others = [n for n in counts if n != x and n not in STAND_INS]
-        if counts[x] < max(3, 0.02 * len(numbers)) or len(others) < 3:
-            continue
-        low, high = min(others), max(others)
-        if x < low - (high - low) or x > high + (high - low):
+        if _often(counts[x], len(numbers)) and len(others) > 2 and _is_far(x, others):
             return f"{x:g} is read as a number; where it means missing, leave the cell empty."
     return ""
+
+
+def _often(count: int, of: int) -> bool:
+    return count >= max(3, 0.02 * of)
+
+
+def _is_far(x: float, others: Sequence[float]) -> bool:
+    """Whether a number is further from all others than these are from each other."""
+    low, high = min(others), max(others)
+    return x < low - (high - low) or x > high + (high - low)
 
 
 def _too_long(value: Any) -> bool:  # noqa: ANN401 - a cell is any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,11 @@ WORK_OF_ROLE = {
     "group": "a row and its copies stay in one part of the split, and it is no feature",
     "split": "its parts are used as they are, and it is no feature",
     "weight": "the weight of each row",
+}
+EMPTY_CELLS = {
+    "group": "each is a group of its own",
+    "split": "they are training rows",
+    "weight": "their weight is 1",
 }
 SHORT = 64  # letters of an id, at most
 
@@ -127,6 +133,15 @@ def role_remark(name: str, values: Sequence[Any]) -> str:
                 f" out: {set_kind(name, 'ignore')}."
             )
     return ""
+
+
+def with_empty_cells(dataset: Dataset, column: Column) -> Column:
+    """The column, with a remark on what its empty cells mean for the role."""
+    meaning = EMPTY_CELLS.get(column.role, "")
+    if not meaning or not (empty := sum(v is None for v in dataset.values(column.name))):
+        return column
+    said = f"{counted(empty, 'row has', 'rows have')} no {column.role}: {meaning}."
+    return replace(column, remark=" ".join(filter(None, (column.remark, said))))
 
 
 def _names_rows(name: str) -> bool:

@@ -18,16 +18,17 @@ from gobelin.core.errors import GobelinError, nearest, repeated, some
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.numbers import number
 from gobelin.data.spelling import one_value
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
 from gobelin.embedding.column_remarks import (
     names_remark,
+    odd_one,
     of_addresses,
     printed_remark,
     unless_copy,
     unless_files,
+    without_target,
 )
 from gobelin.embedding.encoders import Encoder, Sample, declared, reading
 from gobelin.embedding.number_remarks import number_remark
@@ -37,6 +38,7 @@ from gobelin.embedding.roles import (
     different_rows,
     role_of,
     role_remark,
+    with_empty_cells,
 )
 
 SAMPLED_VALUES = 500  # of a column, that encoders bid on
@@ -107,12 +109,11 @@ def infer(dataset: Dataset, target: str | None, choices: Choices) -> Schema:
         columns = tuple(
             c if c.name in choices.schema else unless_files(dataset, c) for c in columns
         )
-    columns = (
-        tuple(c if c.name in choices.schema else unless_copy(dataset, c, target) for c in columns)
-        if target and any(c.name == target and c.kind == "number" for c in columns)
-        else columns
-    )
-    columns = tuple(_as_left_out(c, choices) for c in columns)
+    if target and any(c.name == target and c.kind == "number" for c in columns):
+        columns = tuple(
+            c if c.name in choices.schema else unless_copy(dataset, c, target) for c in columns
+        )
+    columns = tuple(with_empty_cells(dataset, _as_left_out(c, choices)) for c in columns)
     fields, unread = _fields(columns, choices)
     if not fields:
         kinds = some(f"{c.name} ({c.kind})" for c in columns)
@@ -128,10 +129,9 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
     messages."""
     mistakes = []
     if target is not None and target not in names:
-        alone = list(names) in (["image"], ["sound"], ["mesh"], ["volume"])  # a folder's files
-        other = " Put the files of each class into a folder of their own." if alone else ""
+        why = without_target(names)
         mistakes.append(
-            f"{source}: no column {target!r} to be the target.{nearest(target, names)}{other}"
+            f"{source}: no column {target!r} to be the target.{nearest(target, names)}{why}"
         )
     kinds = {k for n in catalog.names("encoders") for k in declared(n, "kinds")}
     allowed = {*kinds, *ROLES, "audio", "video"} - {"target"}
@@ -233,11 +233,9 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         return Column(name, "unknown", "ignore", 1.0, "printed objects", remark=without)
     printed = printed_remark(values, bid.kind)
     if bid.kind == "unknown":
-        numbers = [v for v in values if number(v) is not None]
-        odd = [v for v in values if number(v) is None]
-        odd = odd if odd and len(numbers) > len(values) / 2 else values
+        odd = str(odd_one(values) or values[0])[:40]
         remark = printed or (
-            f"not used, no encoder reads cells such as {str(odd[0])[:40]!r}. Say what they are"
+            f"not used, no encoder reads cells such as {odd!r}. Say what they are"
             f" with {set_kind(name, 'text')}, category, number, date, id or group."
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import in_digits
 
 Built = TypeVar("Built")
 EXHIBIT_KINDS = (
@@ -148,7 +149,7 @@ def printed(value: float, unit: str, sign: str = "") -> str:
     if unit in ("share", "points"):
         tenths = round(100 * value, 1) or 0.0  # no '-0.0'
         return f"{tenths:{sign}.1f} " + ("%" if unit == "share" else "points")
-    return f"{value or 0.0:{sign}.4g} {unit}".rstrip()
+    return f"{in_digits(value or 0.0, sign=sign)} {unit}".rstrip()
 
 
 @dataclass(frozen=True)

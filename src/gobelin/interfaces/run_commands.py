@@ -10,6 +10,7 @@ import click
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import in_digits
 from gobelin.interfaces.brief import all_option, print_brief
 from gobelin.interfaces.option_values import settings_of_groups
 from gobelin.interfaces.options import json_option, open_workbench, run_argument
@@ -133,9 +134,9 @@ def leaderboard_command(run: Path, as_json: bool) -> None:
         (
             row["head"],
             row["reads"],
-            f"{row['score']:.4g}",
-            f"{row['low']:.4g} to {row['high']:.4g}",
-            f"{row['loss']:.4g}" if "loss" in row else "",
+            in_digits(row["score"]),
+            f"{in_digits(row['low'])} to {in_digits(row['high'])}",
+            in_digits(row["loss"]) if "loss" in row else "",
             f"{row['share']:.0%}" if "share" in row else "",
             f"{row['seconds']:.1f}" if "seconds" in row else "",
         )

@@ -21,6 +21,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.later import in_key
 from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
+from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
@@ -145,7 +146,9 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
         raise GobelinError("\n".join(refused))
     for conversion, count in converted.items():
         if BEYOND in conversion:
-            LOG.warning("%s: %d cells of %s.", dataset.source, count, conversion)
+            LOG.warning(
+                "%s: %s of %s.", dataset.source, counted(count, "cell", "cells"), conversion
+            )
     marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
     place = {i: k for k, i in enumerate(dataset.ids)} if bad else {}
     values = {column: dataset.values(column) for column in of_column}

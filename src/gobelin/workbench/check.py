@@ -14,6 +14,7 @@ from gobelin.embedding.schema import remarks
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality import shortcuts
+from gobelin.quality.conflicts import conflicts
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.quality.few_rows import few_rows, too_few
 from gobelin.quality.named_labels import named_labels
@@ -44,6 +45,7 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     )
     for finding in naming:
         LOG.warning("%s.", finding.note)
+    duplicates += conflicts(rows.dataset, rows.schema, rows.target)
     findings += duplicates + telling + naming + _recorded(run, exhibits)
     findings += _rare(run) + _groups_alike(run) + time_order.checked(run, exhibits)
     _show_examples(run, exhibits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint, read_json
 from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Schema, Target
+from gobelin.data.fields import PATH_KINDS, Schema, Target
+from gobelin.data.files import BadCell, cell_key
+from gobelin.data.parts import Naming
 from gobelin.data.targets import target_of
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import abstention, evaluation, scoring
@@ -247,6 +250,7 @@ def _warn_of_known(predictor: RunPredictor, dataset: Dataset, refitted: bool) ->
         return
     of_rows = [record.part_of.get(name) for name in record.naming.names(dataset)]
     parts = np.array([part or "" for part in of_rows], dtype=str)
+    parts[_of_other_files(predictor, dataset, record.naming, parts != "")] = ""
     for one in record.earlier:
         parts[np.isin(one.naming.names(dataset), list(one.names)) & (parts == "")] = "train"
     if count := int((parts == "train").sum()):
@@ -270,9 +274,41 @@ def _warn_of_known(predictor: RunPredictor, dataset: Dataset, refitted: bool) ->
         names = sorted(np.asarray(record.naming.names(dataset))[parts == "test"])
         look = predictor.folder.look("evaluate", fingerprint("evaluate", names))
         LOG.warning(
-            "%s: %d rows are test rows of this run. This is look %d at test rows; from the second"
-            " one on, a study is exploratory.",
+            "%s: %s of this run. This is look %d at test rows; from the second one on, a study is"
+            " exploratory.",
             dataset.source,
-            count,
+            counted(count, "row is a test row", "rows are test rows"),
             look,
         )
+
+
+def _of_other_files(
+    predictor: RunPredictor, dataset: Dataset, naming: Naming, known: np.ndarray
+) -> np.ndarray:
+    """bool [N]: the rows whose files are not those of the run's row of that name. Such a row is
+    known by its cells, and they name files in another folder: `cat/1.png` of a folder of test
+    images is not `cat/1.png` of the run.
+
+    known: bool [N], rows whose name the run has. What can't be read counts as the same."""
+    data = predictor.features.data
+    found = np.zeros(len(dataset), bool)
+    if not naming.content or not known.any() or data.gone:
+        return found
+    whole = data.rows.dataset
+    paths = [c.name for c in data.schema.columns if c.kind in PATH_KINDS]
+    if whole.root.resolve() == dataset.root.resolve() or not paths:
+        return found
+    place = {name: k for k, name in enumerate(naming.names(whole))}
+    names, rows = naming.names(dataset), np.flatnonzero(known)
+    here, there = ({c: d.values(c) for c in paths} for d in (dataset, whole))
+    for row in rows:
+        cells = [
+            ({c: v for c in paths if (v := values[c][k]) is not None}, root)
+            for values, k, root in (
+                (here, row, dataset.root),
+                (there, place[names[row]], whole.root),
+            )
+        ]
+        with suppress(BadCell):
+            found[row] = cell_key(*cells[0]) != cell_key(*cells[1])
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import in_digits
 from gobelin.data.fields import Schema
 from gobelin.embedding.index_rows import Hit
 from gobelin.embedding.row_filter import column_name
@@ -114,7 +115,7 @@ def text_of(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(text_of, value))
     if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
+        return str(int(value)) if value == int(value) and abs(value) < 1e15 else in_digits(value, 6)
     return " ".join(str(value).split())
 
 

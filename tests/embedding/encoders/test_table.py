@@ -230,3 +230,20 @@ def test_cells_in_another_unit_are_found() -> None:
     assert far([*metres[:8], None, 190.0, "x"]) == ["190.0"]
     assert far([1.3, 2.2]) == [] and far([1.2]) == ["1.2"]  # half of the range beyond it
     assert fitted("number", [7] * 60).far([{"x": 700}]) == {}
+
+
+@pytest.mark.parametrize(
+    ("learned", "new", "mark"),
+    [
+        ("1.{:03d}", ["1,388", "0,598"], ","),
+        ("0.{:03d}", ["1,388", "0,598"], ","),
+        ("1.{:03d},5", ["1.388", "0.598"], "."),
+        ("1.{:03d}", ["1,388", "2,097"], ""),  # thousands, as far as one can see
+        ("1.{:03d}", ["1388", "0.598"], ""),
+        ("0,{:03d}", ["1388", "0,598"], ""),
+    ],
+)
+def test_another_decimal_mark_is_named(learned: str, new: list[str], mark: str) -> None:
+    encoder = fitted("number", [learned.format(k * 16 % 1000) for k in range(60)])
+    (far,) = encoder.far([{"x": value} for value in new]).values()
+    assert far.mark == mark

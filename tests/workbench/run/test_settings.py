@@ -186,6 +186,27 @@ def test_mistakes_of_several_components_are_told_together() -> None:
     assert len(lines) == 4 and "'concat'" in lines[0] and "'classic'" in lines[3]
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("generator", "steps", 5),
+        ("generator", "size", 16),
+        ("generator", "minutes", 1),
+        ("fusion", "name", "concat"),
+    ],
+)
+def test_a_setting_of_a_group_among_those_of_its_component(
+    group: str, name: str, value: object
+) -> None:
+    base = {"name": "concat"} if group == "fusion" else {}
+    given = {group: {**base, "settings": {name: value, "wdth": 1}}}
+    with pytest.raises(GobelinError) as caught:
+        config.build(Settings, given)
+    first, second = str(caught.value).splitlines()
+    told = f"{group}.settings.{name}: is a setting of the group. Write {group}.{name}."
+    assert told in (first, second) and "unknown setting 'wdth'" in first + second
+
+
 def test_settings_of_a_baseline_method() -> None:
     """They are checked, and change the key of a study; without them the key of before stays."""
     for values, said in (

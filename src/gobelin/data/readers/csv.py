@@ -19,6 +19,7 @@ import pyarrow as pa
 from gobelin.core.arrow import texts
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, repeated
+from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
 from gobelin.data.dialect import (
     RARE,
@@ -29,12 +30,15 @@ from gobelin.data.dialect import (
     without_notes,
 )
 from gobelin.data.lines import text_lines
+from gobelin.data.numbers import number
 
 CELLS_AT_ONCE = 2**20  # that are Python texts, before they become a part of the table
 SUFFIXES = {".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".data"}
 NAMELESS = "Unnamed: 0"  # as pandas reads it
 POINTER = 8  # bytes of an empty cell in a list
+LINES_COMPARED = 100  # with the header, of a table of one column
 FORMULA = re.compile(r'="([^"]*)"')  # as spreadsheets are made to keep the zeros of a code
+RULE = re.compile(r":?-{2,}:?")  # in a cell of the line below a header
 END_OF_FILE = ["\x1a"]  # that programs of DOS write
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -78,6 +82,7 @@ class Csv:
                 f"{path}, line {before + line}: {error}. Look for a quote that is not"
                 f" closed; a cell may have reading.cell_mb = {limits().cell_mb} megabytes."
             ) from error
+        _refuse_blanks(table, header, path)
         table, header = _without_empty_columns(table, header, path)
         _check(header, table.num_rows, mistakes, path)
         return table.rename_columns(header), path.parent
@@ -101,7 +106,8 @@ class Csv:
             said = ""
         delimiter = self.delimiter or said
         if notes := without_notes(start, delimiter):
-            LOG.warning("%s: %d lines before the header begin with #. Left out.", path, notes)
+            begin = counted(notes, "line before the header begins", "lines before the header begin")
+            LOG.warning("%s: %s with #. Left out.", path, begin)
             start, before = start[notes:], before + notes
         dialect = sniffed(start, delimiter)
         if dialect.delimiter in RARE and not delimiter:
@@ -134,7 +140,7 @@ def _table(
     parts: list[pa.RecordBatch] = []
     mistakes: list[str] = []
     rows: list[list[str]] = []
-    count, hollow, extra, headers, formulas = 0, [], 0, [], 0
+    count, hollow, extra, headers, formulas, rule = 0, [], 0, [], 0, False
 
     def part() -> pa.RecordBatch:
         refuse_table(str(path), count, len(header))
@@ -146,6 +152,9 @@ def _table(
             continue
         if len(cells) > 1 and [cell.strip() for cell in cells] == header:
             headers.append(line)  # of a file that was joined from several
+            continue
+        if not (count or rule) and len(cells) > 1 and _is_rule(cells):
+            rule = True
             continue
         count += 1
         if len(cells) == len(header) + 1 and not cells[-1].strip():
@@ -169,21 +178,46 @@ def _table(
             rows = []
     parts += [part()] if rows else []
     if hollow:
-        LOG.warning("%s: %d rows hold nothing (first: line %d).", path, len(hollow), hollow[0])
+        rows_hold = counted(len(hollow), "row holds", "rows hold")
+        LOG.warning("%s: %s nothing (first: line %d).", path, rows_hold, hollow[0])
     if headers:
         LOG.warning(
-            "%s: %d rows repeat the header (first: line %d). Left out.",
+            "%s: %s the header (first: line %d). Left out.",
             path,
-            len(headers),
+            counted(len(headers), "row repeats", "rows repeat"),
             headers[0],
         )
     if formulas:
-        LOG.warning(
-            '%s: %d cells are written as ="...". What stands in it is read.', path, formulas
-        )
+        cells_are = counted(formulas, "cell is", "cells are")
+        LOG.warning('%s: %s written as ="...". What stands in it is read.', path, cells_are)
     if extra:
-        LOG.warning("%s: %d lines end with a delimiter, which is left out.", path, extra)
+        lines_end = counted(extra, "line ends", "lines end")
+        LOG.warning("%s: %s with a delimiter, which is left out.", path, lines_end)
+    if rule:
+        LOG.warning("%s: the line of dashes below the header is left out.", path)
     return pa.Table.from_batches(parts, schema), mistakes
+
+
+def _is_rule(cells: Sequence[str]) -> bool:
+    """Whether a line holds dashes alone, as below the header of a table in Markdown."""
+    there = [cell for cell in map(str.strip, cells) if cell]
+    return bool(there) and all(map(RULE.fullmatch, there))
+
+
+def _refuse_blanks(table: pa.Table, header: Sequence[str], path: Path) -> None:
+    """Raises GobelinError for a table whose cells stand below each other, parted by blanks: each
+    line would be one cell. The numbers of the rows may stand before them. Words in which no place
+    has a number in each line are taken for a text."""
+    if len(header) != 1 or len(words := header[0].split()) < 2:
+        return
+    lines = [line.split() for line in table[0][:LINES_COMPARED].to_pylist() if line]
+    if {len(line) for line in lines} in ({len(words)}, {len(words) + 1}) and any(
+        all(number(word) is not None for word in place) for place in zip(*lines, strict=True)
+    ):
+        raise GobelinError(
+            f"{path}: has one column, {header[0][:60]!r}. Are cells parted by blanks? Write commas"
+            " between them, as pandas.read_fwf(PATH).to_csv(NEW, index=False) does."
+        )
 
 
 def _without_empty_columns(
@@ -195,7 +229,9 @@ def _without_empty_columns(
     ]
     if not empty or not table.num_rows:
         return table, header
-    LOG.warning("%s: %d columns without a name and a value are left out.", path, len(empty))
+    without = counted(len(empty), "column", "columns")
+    are = "is" if len(empty) == 1 else "are"
+    LOG.warning("%s: %s without a name and a value %s left out.", path, without, are)
     keep = [k for k in range(len(header)) if k not in empty]
     return table.select(keep), [header[k] for k in keep]
 

@@ -254,6 +254,7 @@ class Far:
     values: Sequence[str]
     low: float  # about the smallest training value
     high: float  # about the largest
+    mark: str = ""  # decimal mark of the cells, where the training values have the other one
 
 
 @runtime_checkable

@@ -32,7 +32,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.data.numbers import Writing, is_code, means_none
+from gobelin.data.numbers import COMMA, Writing, decimal_mark, is_code, means_none
 from gobelin.data.spelling import spelled, usual
 from gobelin.embedding.encoders import Far, Sample, TrainingCells, common
 from gobelin.embedding.number_remarks import date_remark, number_remark
@@ -163,6 +163,16 @@ class Table:
         return FittedTable(Table(**values["settings"]), values["columns"])
 
 
+def _other_mark(values: Sequence[str], written: Writing) -> str:
+    """The decimal mark that these values decide for, point or comma, where those of the column have
+    the other one; '' for none."""
+    mark, doubtful = decimal_mark(values)
+    if mark and not written.mark:
+        return COMMA
+    decided = not doubtful and any("." in value for value in values)
+    return "." if written.mark and not mark and decided else ""
+
+
 def _spread(known: Sequence[tuple[float, int]], knots: int, least_groups: int) -> dict[str, Any]:
     """Quantiles, middle and scale of numbers, each with its group. Without enough groups there are
     no quantiles, and the column tells nothing."""
@@ -276,7 +286,7 @@ class FittedTable:
             reach = FAR_RANGES * (high - low) or np.inf
             found = [v for v, x in known if not low - reach <= x <= high + reach]
             if found and len(found) >= FAR_SHARE * len(known):
-                out[name] = Far(found, low, high)
+                out[name] = Far(found, low, high, _other_mark(values, written))
         return out
 
     @staticmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ class Settings:
     def _fusion(self) -> Fusion | None:
         """The fusion component; None where fit has yet to choose it."""
         if self.fusion.name not in (AUTO, BEST_OF_ALL):
-            return catalog.build("fusion", self.fusion.name, self.fusion.settings)
+            return _component("fusion", "fusion", self.fusion)
         if self.fusion.settings:
             key = next(iter(self.fusion.settings))
             raise GobelinError(
@@ -202,7 +202,7 @@ class Settings:
             raise GobelinError(f"augment.rival_settings.{message}") from error
 
     def _generator(self) -> Any:  # noqa: ANN401 - any component
-        generator = catalog.build("generators", self.generator.name, self.generator.settings)
+        generator = _component("generators", "generator", self.generator)
         if self.generator.source and "source" not in generator.accepts:
             raise GobelinError(
                 f"generator.source: {self.generator.name} starts from no image, found"
@@ -220,6 +220,25 @@ class Settings:
             self.data.missing,
             self.leave_out,
         )
+
+
+def _component(slot: str, group: str, chosen: Chosen | Generation) -> Any:  # noqa: ANN401
+    """The component of a group of settings. Raises GobelinError, also for a setting of the group
+    among those of the component."""
+    known, own, mistakes = {f.name for f in fields(chosen)}, dict(chosen.settings), []
+    known -= {f.name for f in fields(catalog.find(slot, chosen.name))}
+    for name in known & set(own):
+        del own[name]
+        mistakes.append(
+            f"{group}.settings.{name}: is a setting of the group. Write {group}.{name}."
+        )
+    try:
+        component = catalog.build(slot, chosen.name, own)
+    except GobelinError as error:
+        mistakes.append(str(error))
+    if mistakes:
+        raise GobelinError("\n".join(sorted(mistakes)))
+    return component
 
 
 def recorded(settings: Settings) -> dict[str, Any]:
