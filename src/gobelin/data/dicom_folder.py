@@ -108,6 +108,8 @@ def named_series(path: Path, series: Sequence[DicomSeries]) -> list[str]:
     films = sum(s.kind == "image" and s.first.shape[3] > 1 for s in series)
     written_in = sum(s.first.burned_in for s in series)
     old = sum(s.first.facts.get("age") == OLDEST for s in series)
+    unread = Counter(name for s in series for name in s.first.unread)
+    told = ", ".join(f"{name} of {counted(n, 'row', 'rows')}" for name, n in unread.items())
     for count, line in (
         (split, f"in {split} series slices have several orientations or sizes, each of them a row"),
         (gaps, f"in {len(gaps)} series slices are missing ({sum(gaps)}); their places stay empty"),
@@ -123,6 +125,10 @@ def named_series(path: Path, series: Sequence[DicomSeries]) -> list[str]:
             written_in,
             "rows with text in the picture (BurnedInAnnotation), which may be a name:"
             f" {written_in}",
+        ),
+        (
+            unread,
+            f"texts that are no words of the DICOM standard are not read: {told}",
         ),
         (old, f"rows with an age of {OLDEST} or more, read as {OLDEST}: {old}"),
     ):

@@ -36,6 +36,8 @@ AGE = re.compile(r"(\d{1,3})([DWMY])")
 YEARS = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 OLDEST = 90  # years; an older person would be known by the age
 LETTERS = 64  # of a maker's or a model's name, at most
+# elements of which only words of the standard are columns
+CODED = ("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality")
 SEXES = {"F": "F", "M": "M", "O": "O"}
 
 
@@ -64,6 +66,7 @@ class Header:
     localiser: bool
     burned_in: bool  # whether the file says that text is in the picture
     facts: Mapping[str, Any] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()  # elements whose text is no word of the standard
 
 
 @quiet()
@@ -92,6 +95,7 @@ def header_of(path: Path) -> Header:
         "LOCALIZER" in _words(data, "ImageType"),
         code(data, "BurnedInAnnotation") == "YES",
         _facts(data, modality),
+        tuple(name for name in CODED if _text(data, name) and not code(data, name)),
     )
 
 
