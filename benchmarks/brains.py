@@ -36,7 +36,7 @@ from translation import from_source
 
 from gobelin.core.machine import Runtime
 from gobelin.data.samples.medicine import COLOURS, PLANES, SPECIES, Medicine
-from gobelin.data.tissue import FLUID, TISSUES
+from gobelin.data.volume.tissue import FLUID, TISSUES
 from gobelin.evidence import intervals
 from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.generation.generators.translate import Translate

@@ -30,7 +30,7 @@ import record
 
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
-from gobelin.data.images import Opening, decode_images
+from gobelin.data.image.images import Opening, decode_images
 from gobelin.data.read import read
 from gobelin.evidence.intervals import wilson
 from gobelin.generation.generators import Context, Controls, ImageRows

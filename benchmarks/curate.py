@@ -39,7 +39,7 @@ from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import WEIGHT_COLUMN, Dataset
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.data.read import read
 from gobelin.evidence import intervals
 from gobelin.evidence.findings import Finding

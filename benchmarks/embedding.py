@@ -33,7 +33,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema
-from gobelin.data.images import Opening, open_image, squared
+from gobelin.data.image.images import Opening, open_image, squared
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import no_bars, quiet

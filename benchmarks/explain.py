@@ -25,7 +25,7 @@ import numpy as np
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field, Target
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.prediction import predictor

@@ -34,7 +34,7 @@ from PIL import Image
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.data.fields import Cell
-from gobelin.data.sounds import soundfile
+from gobelin.data.sound.sounds import soundfile
 from gobelin.embedding.nearness import Scale, over_fields
 
 AMONG, NEIGHBOURS = 5, 10  # ranks that count, and neighbours whose class is looked at

@@ -29,9 +29,9 @@ from meshes import AT, FOLDS, bench_of, figure
 from PIL import Image
 
 from gobelin.core.machine import Runtime, numpy_generator
-from gobelin.data.images import Opening, open_image, png_bytes, squared
-from gobelin.data.mesh_views import turntable, views
-from gobelin.data.meshes import open_mesh
+from gobelin.data.image.images import Opening, open_image, png_bytes, squared
+from gobelin.data.mesh.meshes import open_mesh
+from gobelin.data.mesh.views import turntable, views
 from gobelin.data.samples.sweethome import Sweethome, _pieces
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.bridges import Bridge

@@ -28,8 +28,8 @@ import record
 from gobelin import Workbench
 from gobelin.core import catalog, config
 from gobelin.core.machine import numpy_generator
-from gobelin.data.mesh_grid import fullest, grid_of, mesh_of, overlap
-from gobelin.data.meshes import open_mesh, trimesh
+from gobelin.data.mesh.grid import fullest, grid_of, mesh_of, overlap
+from gobelin.data.mesh.meshes import open_mesh, trimesh
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings

@@ -27,9 +27,9 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from gobelin import Workbench
-from gobelin.data.mel import heard, mel_power
 from gobelin.data.read import read
-from gobelin.data.sounds import open_sound
+from gobelin.data.sound.mel import heard, mel_power
+from gobelin.data.sound.sounds import open_sound
 
 DECAYS = (0.1, 1.0, 10.0)  # C of logistic regression, alpha of ridge
 COMPONENTS = 50  # of texts and of images, for trees

@@ -25,7 +25,7 @@ import record
 
 from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.fields import Field, Target
-from gobelin.data.purging import TimeOrder, purged
+from gobelin.data.split.purging import TimeOrder, purged
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.series import Series
 from gobelin.embedding.features import Embeddings

@@ -33,7 +33,7 @@ from gobelin.augmentation.rivals.classic import Classic
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime, hash_order, numpy_generator
 from gobelin.data.fields import Field
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.data.samples.transport import MOST_TRAINING, ROLES_SEED, Transport, by_name
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.evidence import intervals

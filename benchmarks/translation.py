@@ -31,7 +31,7 @@ import record
 from fidelity import psnr, ssim
 
 from gobelin.core.machine import Runtime, generator, numpy_generator
-from gobelin.data.images import squared
+from gobelin.data.image.images import squared
 from gobelin.data.samples.vendors import SOURCE_VENDOR, TARGET_VENDOR, Vendors
 from gobelin.evidence import intervals
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows

@@ -24,7 +24,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.prediction import fusion_choice, predictor
 from gobelin.prediction.cross_fit import Predict, Training

@@ -30,7 +30,7 @@ import record
 from gobelin import Workbench
 from gobelin.core import catalog, config
 from gobelin.data.dataset import Dataset
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.data.read import read
 
 FIXED: dict[str, Any] = {

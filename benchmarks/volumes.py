@@ -33,9 +33,9 @@ import record
 
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime, generator, numpy_generator
-from gobelin.data.volume import VolumeOpening
-from gobelin.data.volume_files import open_volume
-from gobelin.data.volume_pictures import three_planes
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.pictures import three_planes
+from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.networks.convolution import ConvDecoder, ConvEncoder, pixels_of, signal_of
 from gobelin.quality import images as quality

@@ -18,11 +18,11 @@ from PIL import Image
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import Reading
 from gobelin.data.files import BadCell
-from gobelin.data.image_headers import decoded_bytes, full_bytes, opened
-from gobelin.data.images import MAX_PIXELS, Opening, decode_images
+from gobelin.data.image.headers import decoded_bytes, full_bytes, opened
+from gobelin.data.image.images import MAX_PIXELS, Opening, decode_images
 from gobelin.data.read import read
-from gobelin.data.series import open_series
-from gobelin.data.sounds import open_sound
+from gobelin.data.series.windows import open_series
+from gobelin.data.sound.sounds import open_sound
 
 SMALL = Reading(cell_mb=100, table_mb=100)
 

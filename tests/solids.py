@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from gobelin.data.meshes import Mesh, tidy
+from gobelin.data.mesh.meshes import Mesh, tidy
 
 BOX_FACES = [
     *([0, 1, 3], [0, 3, 2], [4, 6, 7], [4, 7, 5], [0, 4, 5], [0, 5, 1]),

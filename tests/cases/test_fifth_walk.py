@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.frames import from_frame
-from gobelin.data.splits import row_moments
+from gobelin.data.split.splits import row_moments
+from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.embedding.schema import Choices
@@ -49,7 +49,7 @@ def test_a_cell_of_a_frame_loses_nothing(given: tuple[Any, ...], read_as: list[A
 
 def test_a_set_is_the_same_cell_in_every_process() -> None:
     program = (
-        "import pandas; from gobelin.data.frames import from_frame;"
+        "import pandas; from gobelin.data.tables.frames import from_frame;"
         "print(from_frame(pandas.DataFrame({'x': [set('abcdefgh')]})).values('x'))"
     )
     printed = {

@@ -15,9 +15,9 @@ import pytest
 
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
-from gobelin.data.dates import days, is_date
 from gobelin.data.fields import Column, Field
-from gobelin.data.numbers import Writing, numbers_of
+from gobelin.data.values.dates import days, is_date
+from gobelin.data.values.numbers import Writing, numbers_of
 from gobelin.embedding import schema
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import Table

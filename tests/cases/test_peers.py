@@ -21,14 +21,14 @@ from PIL import Image
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
-from gobelin.data.dates import days, undecided
 from gobelin.data.fields import Target
-from gobelin.data.frames import from_frame
-from gobelin.data.images import Opening, open_image
-from gobelin.data.part_names import as_words
+from gobelin.data.image.images import Opening, open_image
 from gobelin.data.read import read
-from gobelin.data.splits import Split, assign
+from gobelin.data.split.part_names import as_words
+from gobelin.data.split.splits import Split, assign
+from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
+from gobelin.data.values.dates import days, undecided
 from gobelin.embedding import schema
 from gobelin.embedding.schema import Choices
 from gobelin.workbench.bench import Workbench

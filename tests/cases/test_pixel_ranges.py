@@ -27,7 +27,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, open_image
+from gobelin.data.image.images import Opening, open_image
 from gobelin.data.training_range import with_range
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.fitting import fit_encoder

@@ -20,10 +20,10 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
-from gobelin.data.dates import days
 from gobelin.data.fields import Column, Field, Target
 from gobelin.data.read import read
 from gobelin.data.targets import target_of
+from gobelin.data.values.dates import days
 from gobelin.embedding import schema
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import Table

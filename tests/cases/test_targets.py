@@ -17,8 +17,8 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
-from gobelin.data.frames import from_frame
 from gobelin.data.read import read
+from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.embedding.schema import Choices

@@ -19,8 +19,8 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Bid, Cell, Column, Field, Schema
-from gobelin.data.images import png_bytes
-from gobelin.data.meshes import ply_bytes
+from gobelin.data.image.images import png_bytes
+from gobelin.data.mesh.meshes import ply_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, TrainingCells, Tunable
 from gobelin.embedding.features import Embedder
 from gobelin.networks.pipeline_calls import quiet

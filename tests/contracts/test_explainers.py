@@ -36,7 +36,7 @@ class Answer(Protocol):
 
 
 def tone(seed: int) -> bytes:
-    from gobelin.data.sounds import RATE, sound_bytes
+    from gobelin.data.sound.sounds import RATE, sound_bytes
 
     rng = np.random.default_rng(seed)
     at = np.arange(RATE // 4) / RATE

@@ -17,7 +17,7 @@ from processor import RUNTIME
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.generation.generators import (
     CONDITION_PARTS,
     Condition,

@@ -19,8 +19,8 @@ from gobelin.core import catalog
 from gobelin.core.errors import MissingExtra
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Cell, Field, Target
-from gobelin.data.images import png_bytes
-from gobelin.data.meshes import ply_bytes
+from gobelin.data.image.images import png_bytes
+from gobelin.data.mesh.meshes import ply_bytes
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embeddings
 from gobelin.generation.generators import Condition, Context, ImageRows

@@ -18,7 +18,7 @@ from dicom_files import write as write_dicom
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.data.aliases import ALIAS
+from gobelin.data.dicom.aliases import ALIAS
 from gobelin.data.read import read
 from gobelin.data.readers import TableReader
 

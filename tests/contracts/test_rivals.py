@@ -13,7 +13,7 @@ import pytest
 from gobelin.augmentation.rivals import Arm, Rival, RivalInput, UnlabelledPool
 from gobelin.core import catalog
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
-from gobelin.data.images import Opening, open_image, squared
+from gobelin.data.image.images import Opening, open_image, squared
 
 NAMES = catalog.names("rivals")
 SIZE = 8

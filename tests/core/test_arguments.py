@@ -18,7 +18,7 @@ from gobelin import Workbench
 from gobelin.core.arguments import described, fits, typed
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
-from gobelin.data.frames import Frame
+from gobelin.data.tables.frames import Frame
 from gobelin.workbench.query import Text, Texts
 
 TAKEN: list[tuple[Any, list[Any], list[Any]]] = [  # hint, values that fit, values that don't

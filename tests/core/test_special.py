@@ -18,9 +18,9 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.special import special
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell, cell_path, file_bytes
-from gobelin.data.images import image_query
+from gobelin.data.image.images import image_query
 from gobelin.data.read import read
-from gobelin.data.sounds import sound_query
+from gobelin.data.sound.sounds import sound_query
 from gobelin.generation.image_rows import mask_image, source_image
 
 LONGEST = 5.0  # seconds before a reader counts as waiting

@@ -20,12 +20,12 @@ from peaks import peaks
 
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.workers import in_order
-from gobelin.data import lines
 from gobelin.data.budget import Reading, decoding
 from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.fields import Column, Schema
 from gobelin.data.files import BadCell
 from gobelin.data.read import read
+from gobelin.data.tables import lines
 from gobelin.data.texts import text_bid, text_values
 from gobelin.embedding import schema
 from gobelin.embedding.encoders import TrainingCells

@@ -8,10 +8,10 @@ import numpy as np
 from dicom_files import slices, write
 
 from gobelin.data.copied_files import copied_bytes
-from gobelin.data.images import Opening, open_image
+from gobelin.data.image.images import Opening, open_image
 from gobelin.data.read import read
-from gobelin.data.volume import VolumeOpening
-from gobelin.data.volume_files import open_volume
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.volumes import VolumeOpening
 
 NAME = "Quorlene^Xanthippe"
 

@@ -14,13 +14,13 @@ from PIL import Image
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.files import BadCell
-from gobelin.data.images import Opening, decode_images, open_image, png_bytes, squared
+from gobelin.data.image.images import Opening, decode_images, open_image, png_bytes, squared
 from gobelin.data.media import Medium, kinds, medium, medium_of, medium_of_file, stem_of
-from gobelin.data.provenance import is_marked, read_lineage
-from gobelin.data.volume import VolumeOpening
-from gobelin.data.volume_files import open_volume
-from gobelin.data.volume_marks import marked_nifti, nifti_array, nifti_lineage
-from gobelin.data.volume_pictures import plane_strip, three_planes
+from gobelin.data.provenance.marks import is_marked, read_lineage
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.marks import marked_nifti, nifti_array, nifti_lineage
+from gobelin.data.volume.pictures import plane_strip, three_planes
+from gobelin.data.volume.volumes import VolumeOpening
 
 RNG = np.random.default_rng(0)
 LINEAGE = {"generator": "flow", "seed": 3, "condition": {"label": "Bär \udc80"}}

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core import files
-from gobelin.data import dataset, parquet_files
+from gobelin.data import dataset
 from gobelin.data.read import read
+from gobelin.data.tables import parquet_files
 
 MILLION = 10**6
 TEXTS = [f"{k:02} {'x' * MILLION}" for k in range(4)]

@@ -12,7 +12,7 @@ import pytest
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
-from gobelin.data.splits import Split, assign, scored_classes
+from gobelin.data.split.splits import Split, assign, scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin.data.images import Opening
+from gobelin.data.image.images import Opening
 from gobelin.data.training_range import with_range
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.volume.volumes import VolumeOpening
 
 GROUPS = 40
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pytest
 from scipy import special, stats
 
-from gobelin.data.dates import days
-from gobelin.data.numbers import number
-from gobelin.data.spelling import spelled
+from gobelin.data.values.dates import days
+from gobelin.data.values.numbers import number
+from gobelin.data.values.spelling import spelled
 from gobelin.embedding.nearness import Scale, lifted, normal_scores, over_fields, rarities
 from gobelin.embedding.row_search import Fact, Part, agreements, nearest
 

@@ -18,7 +18,7 @@ def work(words: list[str], at: int | str, errors: Path, event: str = "SIGKILL") 
     Points lie before and after whatever makes a file or a version of the index final, and before an
     image is decoded, in whatever thread. at: a number, 0 for nothing, or the name of the function
     after which it happens. event: the name of a signal, or the folder that is removed."""
-    from gobelin.data.images import Squares
+    from gobelin.data.image.images import Squares
     from gobelin.interfaces.cli import main
     from gobelin.quality.probes import IndependentEncoder
 

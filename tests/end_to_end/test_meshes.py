@@ -14,8 +14,8 @@ from presets import SMALL
 from solids import box, torus
 
 from gobelin import Workbench
-from gobelin.data.meshes import Mesh, ply_bytes
-from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.data.mesh.meshes import Mesh, ply_bytes
+from gobelin.data.provenance.marks import is_marked, read_lineage
 from gobelin.interfaces.cli import main
 
 trimesh = pytest.importorskip("trimesh")

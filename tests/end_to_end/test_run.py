@@ -22,7 +22,7 @@ from presets import as_options  # noqa: E402
 
 from gobelin import Workbench
 from gobelin.core import catalog
-from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.data.provenance.marks import is_marked, read_lineage
 from gobelin.interfaces.cli import main
 from gobelin.quality import judge
 

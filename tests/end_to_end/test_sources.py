@@ -17,7 +17,7 @@ from presets import SMALL
 from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.data.provenance import read_lineage
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Controls
 from gobelin.interfaces.cli import main

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gobelin import Workbench
-from gobelin.data.provenance import save_png
+from gobelin.data.provenance.marks import save_png
 from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 from gobelin.quality.typicality import NEIGHBOURS, typicality

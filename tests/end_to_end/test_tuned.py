@@ -14,7 +14,7 @@ import pytest
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.bench import Workbench
 from gobelin.workbench.pretrained import from_pretrained

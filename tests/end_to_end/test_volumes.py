@@ -15,7 +15,7 @@ from presets import SMALL
 from gobelin import Workbench
 from gobelin.core.errors import GobelinError
 from gobelin.data.media import medium
-from gobelin.data.provenance import is_marked, read_lineage
+from gobelin.data.provenance.marks import is_marked, read_lineage
 from gobelin.interfaces.cli import cli, main
 
 SIDE = 16

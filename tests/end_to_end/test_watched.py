@@ -12,7 +12,7 @@ from presets import SMALL
 
 from gobelin import Workbench
 from gobelin.core.files import read_lines
-from gobelin.data.provenance import read_lineage
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.data.samples.shapes import Shapes
 from gobelin.interfaces.cli import main
 

@@ -19,11 +19,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.image_formats import image_share
-from gobelin.data.images import Opening, decode_images, open_image, squared
-from gobelin.data.provenance import is_marked, marked_png, read_lineage
-from gobelin.data.series import open_series, series_share
-from gobelin.data.sounds import RATE, open_sound, sound_share
+from gobelin.data.image.formats import image_share
+from gobelin.data.image.images import Opening, decode_images, open_image, squared
+from gobelin.data.provenance.marks import is_marked, marked_png, read_lineage
+from gobelin.data.series.windows import open_series, series_share
+from gobelin.data.sound.sounds import RATE, open_sound, sound_share
 
 HERE = Path()
 LOSSLESS = {

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from solids import box, sphere
 
 from gobelin.data.media import medium
-from gobelin.data.mesh_marks import marked_ply
-from gobelin.data.mesh_shape import shape, shape_width
-from gobelin.data.mesh_views import turntable, views
-from gobelin.data.meshes import Mesh, decode_mesh, ply_bytes
-from gobelin.data.provenance import read_lineage
+from gobelin.data.mesh.marks import marked_ply
+from gobelin.data.mesh.meshes import Mesh, decode_mesh, ply_bytes
+from gobelin.data.mesh.shape import shape, shape_width
+from gobelin.data.mesh.views import turntable, views
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.data.read import read
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.volume.volumes import VolumeOpening
 
 trimesh = pytest.importorskip("trimesh")
 FOLDER = Path(tempfile.mkdtemp(prefix="gobelin-fuzz-meshes-"))

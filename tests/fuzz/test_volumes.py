@@ -17,10 +17,10 @@ from fuzzing import REFUSED, damaged, outcome, tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gobelin.data.images import Opening, decode_images
+from gobelin.data.image.images import Opening, decode_images
 from gobelin.data.read import read
-from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import is_volume, open_volume, volume_share
+from gobelin.data.volume.files import is_volume, open_volume, volume_share
+from gobelin.data.volume.volumes import VolumeOpening, fitted_volume
 
 HERE = Path()
 FOLDER = Path(tempfile.mkdtemp(prefix="gobelin-fuzz-"))

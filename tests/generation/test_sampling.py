@@ -17,7 +17,7 @@ from gobelin.core.files import read_lines
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
-from gobelin.data.provenance import read_lineage
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.embedding.alignment.align import Shared
 from gobelin.generation import sampling
 from gobelin.generation.conditions import condition, from_query, narrowed

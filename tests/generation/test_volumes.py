@@ -17,11 +17,11 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema, Target
-from gobelin.data.images import Opening
+from gobelin.data.image.images import Opening
 from gobelin.data.media import medium
-from gobelin.data.provenance import is_marked, read_lineage
-from gobelin.data.volume import VolumeOpening
-from gobelin.data.volume_files import open_volume
+from gobelin.data.provenance.marks import is_marked, read_lineage
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.alignment.align import Shared
 from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gobelin.data.images import Opening, open_image
+from gobelin.data.image.images import Opening, open_image
 from gobelin.interfaces import terminal
 
 

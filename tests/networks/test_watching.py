@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gobelin.data.provenance import read_lineage
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.networks import training
 from gobelin.networks.watching import LOOK_SHARE, Watch, cells, energy, grid, looks
 

@@ -14,8 +14,8 @@ from PIL import Image
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset, derived_rows
 from gobelin.data.fields import Column, Field, Schema, Target
-from gobelin.data.images import png_bytes
-from gobelin.data.provenance import save_png
+from gobelin.data.image.images import png_bytes
+from gobelin.data.provenance.marks import save_png
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.quality.data import Check, Scan, counts, duplicates, scan
 from gobelin.quality.few_rows import few_rows

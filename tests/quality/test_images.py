@@ -18,7 +18,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.data.samples.shapes import Shapes
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.evidence.findings import Finding

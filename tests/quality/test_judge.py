@@ -8,7 +8,7 @@ import pytest
 from scipy.fft import idctn
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.embedding.features import Embedder
 from gobelin.privacy.planted_copies import CHANGES, plant
 from gobelin.quality import judge

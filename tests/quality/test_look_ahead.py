@@ -16,9 +16,9 @@ import pytest
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field, Schema
-from gobelin.data.moments import moments
-from gobelin.data.series import open_series
-from gobelin.data.stamped_series import cut, stamped_series
+from gobelin.data.series.moments import moments
+from gobelin.data.series.stamped import cut, stamped_series
+from gobelin.data.series.windows import open_series
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.series import Series
 from gobelin.quality.look_ahead import LookAhead, look_ahead

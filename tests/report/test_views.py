@@ -12,9 +12,9 @@ from PIL import Image
 
 from gobelin.core import files
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.data.media import medium
-from gobelin.data.volume_pictures import plane
+from gobelin.data.volume.pictures import plane
 from gobelin.evidence.findings import Exhibit
 from gobelin.report import page
 from gobelin.report.pictures import MOST_VIEWS, views

@@ -9,7 +9,7 @@ import pytest
 
 from gobelin import Workbench
 from gobelin.core.errors import GobelinError
-from gobelin.data.dates import span
+from gobelin.data.values.dates import span
 
 EPOCH = datetime.date(1970, 1, 1)
 MADE = [datetime.date(1975 + k % 10, 1 + (5 * k) % 12, 1 + (7 * k) % 28) for k in range(90)]

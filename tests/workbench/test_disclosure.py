@@ -25,8 +25,8 @@ from gobelin import Workbench, from_pretrained
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import file_hash, read_json, write_json
 from gobelin.core.stages import tree_hash
-from gobelin.data.dates import days
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
+from gobelin.data.values.dates import days
 from gobelin.interfaces.cli import main
 from gobelin.networks.ngrams import shares
 from gobelin.prediction.heads.members import LEAVES_OF_GROUPS

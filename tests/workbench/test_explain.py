@@ -20,7 +20,7 @@ from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import load_arrays
-from gobelin.data.provenance import is_marked, save_png
+from gobelin.data.provenance.marks import is_marked, save_png
 from gobelin.generation.generators import Condition
 from gobelin.interfaces.cli import main
 from gobelin.workbench.explain import generated, summary

@@ -19,8 +19,8 @@ from PIL import Image
 from gobelin import Workbench
 from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
-from gobelin.data.images import png_bytes
-from gobelin.data.provenance import read_lineage
+from gobelin.data.image.images import png_bytes
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.privacy.guarantee import NOT_PRIVATE, Guarantee
 from gobelin.workbench.run import privacy_ledger
 

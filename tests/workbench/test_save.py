@@ -26,7 +26,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, read_json, write_json
 from gobelin.core.stages import MANIFEST
-from gobelin.data.provenance import save_png
+from gobelin.data.provenance.marks import save_png
 from gobelin.embedding.index import INDEX_SUFFIXES
 from gobelin.interfaces.cli import main
 from gobelin.prediction.predictor import Predictions

@@ -15,7 +15,7 @@ from PIL import Image, PngImagePlugin
 from signing import c2pa, chain, pixels
 
 from gobelin import GobelinError, Signer, Workbench, new_keys, verify
-from gobelin.data.provenance import marked_png
+from gobelin.data.provenance.marks import marked_png
 from gobelin.interfaces.cli import main
 from gobelin.workbench.verify import CODES, MADE, exit_code
 

@@ -113,7 +113,7 @@ def test_a_table_that_promises_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = grown(tmp_path, "image", 1, 40)
-    monkeypatch.setattr("gobelin.data.parquet_files.refuse_table", _refused)
+    monkeypatch.setattr("gobelin.data.tables.parquet_files.refuse_table", _refused)
     with pytest.raises(GobelinError, match="40 rows"):
         verify(path)
 

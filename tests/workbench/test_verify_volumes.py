@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from gobelin.data.media import medium
-from gobelin.data.provenance import is_marked, read_lineage
-from gobelin.data.volume_marks import marked_nifti, nifti_array
+from gobelin.data.provenance.marks import is_marked, read_lineage
+from gobelin.data.volume.marks import marked_nifti, nifti_array
 from gobelin.workbench.augment import export, influences
 from gobelin.workbench.verify import UNREADABLE, UNSIGNED, verify
 

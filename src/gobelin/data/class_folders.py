@@ -16,13 +16,13 @@ from pathlib import Path
 from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import refuse
-from gobelin.data.dicom import is_dicom
+from gobelin.data.dicom.files import is_dicom
 from gobelin.data.files import file_head
-from gobelin.data.image_formats import IMAGE_SUFFIXES, is_image
-from gobelin.data.mesh_headers import MESH_SUFFIXES, is_mesh
-from gobelin.data.part_names import part_of
-from gobelin.data.sounds import SOUND_SUFFIXES, is_sound
-from gobelin.data.volume_files import VOLUME_SUFFIXES, is_volume, suffix_of
+from gobelin.data.image.formats import IMAGE_SUFFIXES, is_image
+from gobelin.data.mesh.headers import MESH_SUFFIXES, is_mesh
+from gobelin.data.sound.sounds import SOUND_SUFFIXES, is_sound
+from gobelin.data.split.part_names import part_of
+from gobelin.data.volume.files import VOLUME_SUFFIXES, is_volume, suffix_of
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 DICOM = "dicom"  # a file of it, which is an image or a volume

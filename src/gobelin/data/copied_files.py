@@ -7,12 +7,12 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from gobelin.data.aliases import files_of
-from gobelin.data.dicom import is_dicom
+from gobelin.data.dicom.aliases import files_of
+from gobelin.data.dicom.files import is_dicom
 from gobelin.data.files import HEAD, cell_bytes, cell_folder
-from gobelin.data.images import Opening, open_image
-from gobelin.data.volume import VolumeOpening
-from gobelin.data.volume_files import npz_bytes, open_volume
+from gobelin.data.image.images import Opening, open_image
+from gobelin.data.volume.files import npz_bytes, open_volume
+from gobelin.data.volume.volumes import VolumeOpening
 
 
 def copied_bytes(value: str | bytes, root: Path, kind: str = "image") -> bytes:

@@ -27,9 +27,9 @@ from gobelin.core.arrow import roomy, texts, true_places, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint, fingerprint_of_columns
 from gobelin.data.fields import Cell, Field
-from gobelin.data.images import Opening
-from gobelin.data.spelling import named
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.image.images import Opening
+from gobelin.data.values.spelling import named
+from gobelin.data.volume.volumes import VolumeOpening
 
 ORIGIN_COLUMN = "gobelin_origin"  # one of ORIGINS
 LINEAGE_COLUMN = "gobelin_lineage"  # JSON: where a row that is not real came from

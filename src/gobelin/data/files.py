@@ -14,8 +14,8 @@ from typing import Any
 
 from gobelin.core.files import fingerprint
 from gobelin.core.special import special
-from gobelin.data.aliases import files_of, is_alias
 from gobelin.data.budget import excess
+from gobelin.data.dicom.aliases import files_of, is_alias
 from gobelin.data.tar_members import TarMember, member_of
 
 HEAD = 4096  # bytes of a file that tell its format
@@ -55,7 +55,7 @@ def spread(values: Iterable[Any]) -> list[Any]:
 
 def cell_path(value: str | bytes, root: Path) -> Path:
     """The file at the path `value` below `root`, which exists, is not empty and not larger than
-    the budget allows; of a name that stands for files (`data.aliases`) the first one. Raises
+    the budget allows; of a name that stands for files (`data.dicom.aliases`) the first one. Raises
     BadCell.
     """
     if is_alias(value):

@@ -15,11 +15,11 @@ from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.printable import counted
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
-from gobelin.data.file_columns import as_files
 from gobelin.data.file_kinds import unread
-from gobelin.data.frames import TableLike, from_frame
-from gobelin.data.hub_datasets import hub_name, hub_table
-from gobelin.data.totals import rows_of_totals
+from gobelin.data.tables.file_columns import as_files
+from gobelin.data.tables.frames import TableLike, from_frame
+from gobelin.data.tables.hub_datasets import hub_name, hub_table
+from gobelin.data.tables.totals import rows_of_totals
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 

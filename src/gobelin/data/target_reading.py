@@ -12,8 +12,8 @@ from typing import Any
 
 from gobelin.core.printable import counted
 from gobelin.data.fields import NO_NUMBER, set_kind
-from gobelin.data.numbers import Writing, is_code
-from gobelin.data.spelling import case_remark, garbled_remark, spelled, typo_remark, usual
+from gobelin.data.values.numbers import Writing, is_code
+from gobelin.data.values.spelling import case_remark, garbled_remark, spelled, typo_remark, usual
 
 MAX_LEVELS = 50
 FEW_NUMBERS = 20  # different whole numbers may also be classes

@@ -16,9 +16,9 @@ import numpy as np
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.numbers import Writing, is_infinite
-from gobelin.data.spelling import named, spelled, usual
 from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_by_number
+from gobelin.data.values.numbers import Writing, is_infinite
+from gobelin.data.values.spelling import named, spelled, usual
 
 TARGET_KINDS = ("number", "category", "ordinal", "labels")  # that a user can set
 MAX_CLASSES = 1000

@@ -12,15 +12,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from gobelin.data.dicom import is_dicom
+from gobelin.data.dicom.files import is_dicom
 from gobelin.data.fields import Cell
 from gobelin.data.files import HEAD, BadCell, cell_bytes, spread
-from gobelin.data.image_headers import opened
-from gobelin.data.image_range import is_wide, span
-from gobelin.data.image_range import samples as pixel_samples
-from gobelin.data.images import Opening, upright
-from gobelin.data.volume import BYTE, VolumeOpening, samples
-from gobelin.data.volume_files import open_volume
+from gobelin.data.image.headers import opened
+from gobelin.data.image.images import Opening, upright
+from gobelin.data.image.pixel_range import is_wide, span
+from gobelin.data.image.pixel_range import samples as pixel_samples
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.volumes import BYTE, VolumeOpening, samples
 
 MEASURED_CELLS = 40  # training cells whose extent is looked at, at most
 RANGE_CELLS = 200  # training cells whose pixels set the range, at most

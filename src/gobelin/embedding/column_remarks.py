@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.dataset import Dataset
-from gobelin.data.dates import days
 from gobelin.data.fields import Column, set_kind
-from gobelin.data.numbers import is_code, looks_written, means_none, number, numbers_of
-from gobelin.data.path_spelling import without_suffix
-from gobelin.data.spelling import case_remark, garbled_remark, spelled
+from gobelin.data.values.dates import days
+from gobelin.data.values.numbers import is_code, looks_written, means_none, number, numbers_of
+from gobelin.data.values.path_spelling import without_suffix
+from gobelin.data.values.spelling import case_remark, garbled_remark, spelled
 
 NAMED = 50  # values of a column that may name files without a suffix
 LEAST_COPIES = 10  # rows that a copy of the target has

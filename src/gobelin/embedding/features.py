@@ -26,11 +26,11 @@ from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Schema
 from gobelin.data.files import BadCell, untouched
-from gobelin.data.images import Opening
+from gobelin.data.image.images import Opening
 from gobelin.data.media import AnyOpening
 from gobelin.data.media import kinds as media
 from gobelin.data.texts import joined
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.late_encoders import EncoderFacts, LoadedLate
 from gobelin.embedding.lexicon import Lexicon

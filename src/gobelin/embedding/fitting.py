@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
-from gobelin.data.images import Opening
+from gobelin.data.image.images import Opening
 from gobelin.data.training_range import with_range
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.encoders import Encoder, FittedEncoder, TrainingCells
 from gobelin.embedding.schema import default_encoder
 

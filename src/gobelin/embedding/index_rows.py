@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from gobelin.data.dataset import ORIGIN_COLUMN, SPLIT_COLUMN, Dataset, is_file_type
 from gobelin.data.fields import Schema
-from gobelin.data.numbers import numbers_of
+from gobelin.data.values.numbers import numbers_of
 from gobelin.embedding.row_filter import column_name
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from gobelin.data.dates import days, needs_a_word, undecided
 from gobelin.data.fields import set_kind
-from gobelin.data.numbers import Writing, is_clock, is_code, means_none, mixed
+from gobelin.data.values.dates import days, needs_a_word, undecided
+from gobelin.data.values.numbers import Writing, is_clock, is_code, means_none, mixed
 
 MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing

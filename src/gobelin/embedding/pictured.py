@@ -21,7 +21,7 @@ from gobelin.core.errors import GobelinError, MissingExtra, nearest
 from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Cell, Field
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, TrainingCells, reading
 from gobelin.embedding.part_means import feature_scales, in_spreads
 

@@ -12,8 +12,8 @@ import numpy as np
 from gobelin.core.printable import counted
 from gobelin.data.dataset import SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import ROLES, Column, set_kind
-from gobelin.data.numbers import number
-from gobelin.data.part_names import flagged, maybe_flagged, name_parts, part_of
+from gobelin.data.split.part_names import flagged, maybe_flagged, name_parts, part_of
+from gobelin.data.values.numbers import number
 
 # with these names a value that is different in every row is an id, whatever it looks like
 PLAIN_ID = ("id", "uid", "uuid", "key", "record_id", "row_id")

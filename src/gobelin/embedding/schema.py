@@ -18,9 +18,9 @@ from gobelin.core.errors import GobelinError, nearest, repeated, some
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
-from gobelin.data.spelling import one_value
 from gobelin.data.target_reading import target_reading
 from gobelin.data.targets import TARGET_KINDS
+from gobelin.data.values.spelling import one_value
 from gobelin.embedding.column_remarks import (
     names_remark,
     odd_one,

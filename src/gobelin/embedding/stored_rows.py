@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import mapped_arrays, read_json, write_json
-from gobelin.data.arrow_files import read_table, write_table
+from gobelin.data.tables.arrow_files import read_table, write_table
 from gobelin.embedding.alignment.align import Alignment
 from gobelin.embedding.features import Embeddings
 from gobelin.embedding.nearness import Scale

@@ -15,7 +15,7 @@ from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import Opening, fitted, open_image
+from gobelin.data.image.images import Opening, fitted, open_image
 from gobelin.data.media import AnyOpening, Medium, kinds, medium
 from gobelin.embedding.alignment.align import Shared
 from gobelin.generation.conditions import captions, condition

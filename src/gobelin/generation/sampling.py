@@ -18,7 +18,7 @@ from gobelin.core.files import read_json, write_json, write_lines
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.core.output import output_file
 from gobelin.data.media import Medium, medium_of
-from gobelin.data.provenance import marked_png
+from gobelin.data.provenance.marks import marked_png
 from gobelin.generation.generators import (
     Condition,
     Context,

@@ -13,7 +13,7 @@ from gobelin.core import catalog, config
 from gobelin.core.errors import MissingExtra
 from gobelin.core.machine import Progress
 from gobelin.core.stages import RunFolder
-from gobelin.data.c2pa import Signer
+from gobelin.data.provenance.c2pa import Signer
 from gobelin.evidence.findings import Finding
 from gobelin.workbench.bench import Workbench
 from gobelin.workbench.run.settings import Settings

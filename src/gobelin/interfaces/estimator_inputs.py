@@ -18,7 +18,7 @@ from sklearn.utils.validation import (  # type: ignore[attr-defined]
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
-from gobelin.data.frames import Frame, from_frame
+from gobelin.data.tables.frames import Frame, from_frame
 
 LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
 

@@ -39,7 +39,7 @@ def signer_of(options: dict[str, Any]) -> Any:  # noqa: ANN401 - a Signer, of a 
     if key is None:
         return None
     with loading():
-        from gobelin.data.c2pa import Signer
+        from gobelin.data.provenance.c2pa import Signer
 
     return Signer(key, chain)
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from gobelin.core.lazy import torch
 from gobelin.data.media import medium_of
-from gobelin.data.provenance import save_png
+from gobelin.data.provenance.marks import save_png
 
 MOST_LOOKS = 12
 LOOK_SHARE = 0.025  # of the training's time for scores, and as much again for grids

@@ -16,7 +16,7 @@ from gobelin.core.lazy import special
 from gobelin.core.machine import Progress, Runtime, numpy_generator, silent
 from gobelin.core.softmax import log_softmax
 from gobelin.data.fields import Target
-from gobelin.data.purging import TimeOrder
+from gobelin.data.split.purging import TimeOrder
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction import scoring
 from gobelin.prediction.fusion import Fusion, Predictor

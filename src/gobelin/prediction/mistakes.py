@@ -12,7 +12,7 @@ from itertools import compress
 import numpy as np
 
 from gobelin.data.fields import Target
-from gobelin.data.spelling import named
+from gobelin.data.values.spelling import named
 from gobelin.evidence.findings import number
 from gobelin.prediction.predictor import Predictions
 

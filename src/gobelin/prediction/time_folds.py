@@ -1,8 +1,8 @@
 """Folds in the order of time: every row is scored by a predictor that learned from earlier rows.
 
 The rows are cut into blocks that follow each other in time. A block is scored by a predictor of the
-blocks before it, less those rows whose answer overlaps its time (`data.purging`). The first block
-is only learned from.
+blocks before it, less those rows whose answer overlaps its time (`data.split.purging`). The first
+block is only learned from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.purging import TimeOrder
+from gobelin.data.split.purging import TimeOrder
 
 NOT_SCORED = -1  # fold of the rows of the first block
 

@@ -25,10 +25,10 @@ from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
-from gobelin.data.image_range import BEYOND
+from gobelin.data.image.pixel_range import BEYOND
 from gobelin.data.media import kinds as media
-from gobelin.data.path_spelling import found_below
-from gobelin.data.provenance import is_marked
+from gobelin.data.provenance.marks import is_marked
+from gobelin.data.values.path_spelling import found_below
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.embedding.unreadable import unreadable
 from gobelin.evidence.findings import Finding

@@ -12,8 +12,8 @@ import numpy as np
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.numbers import numbers_of
-from gobelin.data.spelling import spelled
+from gobelin.data.values.numbers import numbers_of
+from gobelin.data.values.spelling import spelled
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 from gobelin.quality.data import Check

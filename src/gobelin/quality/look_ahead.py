@@ -1,6 +1,6 @@
 """Series that reach past the date of their row: the model would see the future.
 
-Dated samples (`data.stamped_series`): each cell is cut at the moment of its row and encoded again;
+Dated samples (`data.series.stamped`): each cell is cut at the moment of its row and encoded again;
 the features must be equal to the last bit, and no sample may lie after the row's moment. Windows
 without dates: each is looked up in the series that it was cut from (`check.source`), whose dates
 say where the window ends. A column of dates that lie after the row's is named too.
@@ -22,9 +22,9 @@ import numpy as np
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Field, Schema
 from gobelin.data.files import BadCell
-from gobelin.data.moments import Moment, moments
-from gobelin.data.series import open_series
-from gobelin.data.stamped_series import StampedSeries, stamped_series
+from gobelin.data.series.moments import Moment, moments
+from gobelin.data.series.stamped import StampedSeries, stamped_series
+from gobelin.data.series.windows import open_series
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.evidence.findings import Finding
 from gobelin.quality.giveaways import leave_out_option
@@ -225,7 +225,7 @@ def _finding(column: str, past: Sequence[PastCell], checked: int, time: str) -> 
         note = (
             f"{len(past)} of {checked} cells reach past {time} of their row, by up to {most}"
             f" samples; cut there, the features of {changed} change. Cut each cell at {time} (in"
-            " Python: gobelin.data.stamped_series.cut), or leave it out:"
+            " Python: gobelin.data.series.stamped.cut), or leave it out:"
             f" {leave_out_option(column)}"
         )
     return Finding(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gobelin.data.dataset import Dataset
-from gobelin.data.stamped_series import StampedSeries
+from gobelin.data.series.stamped import StampedSeries
 from gobelin.evidence.findings import Finding
 from gobelin.quality.look_ahead import NAMED_ROWS, ColumnCells, LookAhead, RowTimes
 

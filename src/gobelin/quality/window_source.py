@@ -22,8 +22,8 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
-from gobelin.data.moments import Moment, moments
-from gobelin.data.numbers import numbers_of
+from gobelin.data.series.moments import Moment, moments
+from gobelin.data.values.numbers import numbers_of
 
 LEAST_SAMPLES = 5  # of a window, to be told apart from others
 LEAST_STEPS = 4  # different steps in it

@@ -21,7 +21,7 @@ from PIL import Image
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import Opening, upright
+from gobelin.data.image.images import Opening, upright
 
 LARGEST_PIXELS = 256  # a larger image is reduced to this side before it is embedded
 SMALL_PIXELS = 64  # an image up to this side is enlarged to it, with visible pixels

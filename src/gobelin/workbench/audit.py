@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gobelin.augmentation.exhibits import membership as membership_bars
 from gobelin.augmentation.exhibits import quality as quality_table
-from gobelin.data.provenance import save_png
+from gobelin.data.provenance.marks import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.augment.arms import StudySet

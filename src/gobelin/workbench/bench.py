@@ -12,10 +12,10 @@ from typing import Any
 from gobelin.core.arguments import typed_methods
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import Progress, silent
-from gobelin.data.c2pa import Signer
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import TableLike
+from gobelin.data.provenance.c2pa import Signer
 from gobelin.data.read import read
+from gobelin.data.tables.frames import TableLike
 from gobelin.evidence.conclusion import conclusion_lines
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gobelin.data.parts import groups_that_look_alike
+from gobelin.data.split.parts import groups_that_look_alike
 from gobelin.data.texts import joined
 from gobelin.embedding import lexicon
 from gobelin.embedding.encoders import LeavesOut

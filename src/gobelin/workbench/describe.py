@@ -21,9 +21,9 @@ from gobelin.core.machine import numpy_generator
 from gobelin.data.fields import Cell
 from gobelin.data.files import file_values
 from gobelin.data.media import kinds as media
-from gobelin.data.numbers import Writing
-from gobelin.data.provenance import is_marked, read_lineage
-from gobelin.data.spelling import spelled
+from gobelin.data.provenance.marks import is_marked, read_lineage
+from gobelin.data.values.numbers import Writing
+from gobelin.data.values.spelling import spelled
 from gobelin.embedding.alignment.align import Shared
 from gobelin.embedding.encoders import declared
 from gobelin.embedding.features import Embeddings

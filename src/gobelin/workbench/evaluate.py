@@ -17,7 +17,7 @@ from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import BadCell, cell_key
-from gobelin.data.parts import Naming
+from gobelin.data.split.parts import Naming
 from gobelin.data.targets import target_of
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import abstention, evaluation, scoring

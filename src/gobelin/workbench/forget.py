@@ -29,8 +29,8 @@ from gobelin.core.progress import Progress, silent
 from gobelin.core.stages import LOCK, RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
-from gobelin.data.parts import RecordedParts, TrainedNames
 from gobelin.data.read import read
+from gobelin.data.split.parts import RecordedParts, TrainedNames
 from gobelin.embedding import schema
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, POOL

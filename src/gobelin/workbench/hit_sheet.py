@@ -16,13 +16,13 @@ from gobelin.core.errors import GobelinError, some
 from gobelin.core.output import output_file
 from gobelin.data.fields import Schema
 from gobelin.data.files import BadCell, cell_bytes, spread
-from gobelin.data.images import Opening, open_image
+from gobelin.data.image.images import Opening, open_image
 from gobelin.data.media import medium
-from gobelin.data.mesh_views import three_views
-from gobelin.data.meshes import open_mesh
+from gobelin.data.mesh.meshes import open_mesh
+from gobelin.data.mesh.views import three_views
 from gobelin.data.read import read
-from gobelin.data.sounds import open_sound
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.sound.sounds import open_sound
+from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.index_rows import Hit
 from gobelin.report.hit_sheet import SIDE, Card, as_image, as_page
 from gobelin.workbench.hits import FILES, Hits, shown_cells

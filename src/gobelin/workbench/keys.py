@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gobelin.core.arguments import typed
 from gobelin.core.errors import GobelinError
-from gobelin.data import keys
+from gobelin.data.provenance import keys
 from gobelin.workbench.export_folder import new_folder
 
 

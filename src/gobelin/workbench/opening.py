@@ -12,9 +12,9 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import TableLike
-from gobelin.data.hub_datasets import hub_name
 from gobelin.data.read import read, refuse_missing
+from gobelin.data.tables.frames import TableLike
+from gobelin.data.tables.hub_datasets import hub_name
 from gobelin.embedding.schema import restored
 from gobelin.workbench import disclosure, saved_run
 from gobelin.workbench.portable import names_of, portable

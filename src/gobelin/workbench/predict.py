@@ -10,8 +10,8 @@ from gobelin.core import config
 from gobelin.core.errors import GobelinError, close_match, some
 from gobelin.core.printable import counted, in_digits
 from gobelin.data.dataset import Dataset
-from gobelin.data.frames import TableLike
 from gobelin.data.read import read
+from gobelin.data.tables.frames import TableLike
 from gobelin.embedding.encoders import LeavesOut, NamesFar, NamesUnseen
 from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions

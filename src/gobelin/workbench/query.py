@@ -9,8 +9,8 @@ from typing import Any
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.data.dates import YEAR_ALONE
 from gobelin.data.fields import Cell, Field
+from gobelin.data.values.dates import YEAR_ALONE
 from gobelin.embedding.encoders import Encoder
 from gobelin.embedding.schema import build_encoder
 from gobelin.workbench.run.data import RunData

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from gobelin.data.fields import Cell
-from gobelin.data.spelling import spelled
+from gobelin.data.values.spelling import spelled
 from gobelin.embedding.encoders import FittedEncoder, LeavesOut, NamesUnseen
 
 MOST_LINES = 6  # columns with a line of their own

@@ -31,7 +31,7 @@ from gobelin.core.files import (
 )
 from gobelin.core.machine import environment
 from gobelin.core.stages import MANIFEST, WRONG_VALUES, RunFolder
-from gobelin.data.provenance import read_lineage
+from gobelin.data.provenance.marks import read_lineage
 from gobelin.embedding import schema
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import told

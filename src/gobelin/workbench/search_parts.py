@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
-from gobelin.data.dates import days, span
 from gobelin.data.fields import Cell
-from gobelin.data.numbers import number
-from gobelin.data.spelling import spelled
+from gobelin.data.values.dates import days, span
+from gobelin.data.values.numbers import number
+from gobelin.data.values.spelling import spelled
 from gobelin.embedding.features import Embeddings
 from gobelin.embedding.row_filter import column_name
 from gobelin.embedding.row_search import Fact, Part

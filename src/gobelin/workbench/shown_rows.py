@@ -15,9 +15,9 @@ import numpy as np
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field, Schema
 from gobelin.data.files import BadCell, file_values
-from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.image.images import Opening, open_image, png_bytes
 from gobelin.data.media import kinds, medium
-from gobelin.data.spelling import named
+from gobelin.data.values.spelling import named
 from gobelin.evidence.findings import number
 
 LONGEST_CELL = 60  # characters of one cell

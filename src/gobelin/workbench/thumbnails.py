@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from gobelin.data.dicom import is_dicom
+from gobelin.data.dicom.files import is_dicom
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import HEAD, BadCell, cell_bytes, cell_files, file_values
-from gobelin.data.image_headers import opened
-from gobelin.data.image_range import is_wide
-from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.image.headers import opened
+from gobelin.data.image.images import Opening, open_image, png_bytes
+from gobelin.data.image.pixel_range import is_wide
 from gobelin.data.media import medium
 from gobelin.workbench.run.rows import Rows
 

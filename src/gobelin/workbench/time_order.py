@@ -7,10 +7,10 @@ import logging
 
 import numpy as np
 
-from gobelin.data.dates import days, undecided
-from gobelin.data.numbers import numbers_of
 from gobelin.data.read import read
-from gobelin.data.splits import Split
+from gobelin.data.split.splits import Split
+from gobelin.data.values.dates import days, undecided
+from gobelin.data.values.numbers import numbers_of
 from gobelin.evidence.findings import Finding
 from gobelin.quality import telling as telling_columns
 from gobelin.quality.look_ahead import LookAhead, look_ahead

@@ -8,8 +8,8 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.files import BadCell
-from gobelin.data.numbers import numbers_of
-from gobelin.data.series import open_series
+from gobelin.data.series.windows import open_series
+from gobelin.data.values.numbers import numbers_of
 from gobelin.evidence.findings import Finding
 from gobelin.prediction import forecaster
 from gobelin.prediction.predictor import Predictions

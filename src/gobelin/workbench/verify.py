@@ -17,15 +17,15 @@ from PIL import Image, UnidentifiedImageError
 from gobelin.core.arguments import typed
 from gobelin.core.errors import MOST_NAMES, GobelinError
 from gobelin.core.progress import counted
-from gobelin.data import c2pa, keys
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.image_formats import IMAGE_SUFFIXES
+from gobelin.data.image.formats import IMAGE_SUFFIXES
 from gobelin.data.media import kinds, medium
-from gobelin.data.nifti import is_nifti
-from gobelin.data.parquet_files import some_rows
-from gobelin.data.provenance import is_marked, read_lineage
-from gobelin.data.volume_marks import head_of
+from gobelin.data.provenance import c2pa, keys
+from gobelin.data.provenance.marks import is_marked, read_lineage
+from gobelin.data.tables.parquet_files import some_rows
+from gobelin.data.volume.marks import head_of
+from gobelin.data.volume.nifti import is_nifti
 from gobelin.evidence.findings import Finding
 
 MADE = "made by Gobelin, untouched"
@@ -56,7 +56,7 @@ def verify(path: str | Path, trust: str | Path | None = None) -> list[Finding]:
     it every signer is unknown. Raises GobelinError where there is no image.
 
     What this cannot show: that an image without a mark is real, and who sits behind a certificate
-    that you do not trust. See `data/c2pa.py`.
+    that you do not trust. See `data/provenance/c2pa.py`.
     """
     path = Path(path)
     anchors = keys.trusted(Path(trust)) if trust is not None else ""

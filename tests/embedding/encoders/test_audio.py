@@ -14,7 +14,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.lazy import fft
 from gobelin.data.fields import Field
-from gobelin.data.mel import HOP, POINTS, WINDOW, mel_filters, mel_power
+from gobelin.data.sound.mel import HOP, POINTS, WINDOW, mel_filters, mel_power
 from gobelin.embedding.encoders.audio import (
     END_STEPS,
     FLOOR,

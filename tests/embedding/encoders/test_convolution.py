@@ -12,7 +12,7 @@ import pytest
 
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.convolution import Convolution
 

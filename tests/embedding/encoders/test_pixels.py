@@ -13,7 +13,7 @@ from scipy.fft import idctn
 from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.embedding.encoders.pixels import COLOUR_LEVELS, PIXELS_SIDE, Pixels
 
 FIELD = Field("image", "pixels", ("i",), "image")

@@ -18,7 +18,7 @@ from scipy.stats import norm, rankdata
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
-from gobelin.data.spelling import spelled
+from gobelin.data.values.spelling import spelled
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import FittedTable, Table
 

@@ -12,9 +12,9 @@ from solids import box
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
-from gobelin.data.images import png_bytes
-from gobelin.data.meshes import ply_bytes
-from gobelin.data.volume_marks import marked_nifti
+from gobelin.data.image.images import png_bytes
+from gobelin.data.mesh.meshes import ply_bytes
+from gobelin.data.volume.marks import marked_nifti
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler
 
 CLASSES = ("cat", "dog", "hen")

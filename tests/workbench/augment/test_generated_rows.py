@@ -24,8 +24,8 @@ from gobelin.augmentation.arms import BASELINE
 from gobelin.augmentation.screening import Screen
 from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import LINEAGE_COLUMN, ORIGIN_COLUMN, Dataset
-from gobelin.data.images import Opening, open_image, squared
-from gobelin.data.provenance import is_marked
+from gobelin.data.image.images import Opening, open_image, squared
+from gobelin.data.provenance.marks import is_marked
 from gobelin.data.read import read
 from gobelin.data.samples.shapes import Shapes
 from gobelin.report.exhibits import Exhibits

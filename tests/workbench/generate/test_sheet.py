@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gobelin.data.provenance import is_marked, read_lineage, save_png
+from gobelin.data.provenance.marks import is_marked, read_lineage, save_png
 from gobelin.workbench.generate import sheet
 
 

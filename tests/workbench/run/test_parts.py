@@ -22,7 +22,7 @@ import pytest
 from gobelin import Workbench
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
-from gobelin.data.images import png_bytes
+from gobelin.data.image.images import png_bytes
 from gobelin.generation.sampling import write
 from gobelin.interfaces.cli import main
 

@@ -21,7 +21,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import derived_rows
-from gobelin.data.images import Opening, open_image, png_bytes
+from gobelin.data.image.images import Opening, open_image, png_bytes
 from gobelin.data.media import medium
 
 Operation = Callable[[Image.Image, float], Image.Image]  # (image, strength from -1 to 1) -> image

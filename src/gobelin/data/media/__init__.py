@@ -19,8 +19,8 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.data.fields import Cell
-from gobelin.data.images import Opening
-from gobelin.data.volume import VolumeOpening
+from gobelin.data.image.images import Opening
+from gobelin.data.volume.volumes import VolumeOpening
 
 AnyOpening = Opening | VolumeOpening
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
-from gobelin.data.image_headers import opened
-from gobelin.data.images import (
+from gobelin.data.image.headers import opened
+from gobelin.data.image.images import (
     Opening,
     decode_images,
     fitted,
@@ -20,7 +20,7 @@ from gobelin.data.images import (
     squared,
 )
 from gobelin.data.media import AnyOpening
-from gobelin.data.provenance import marked_png
+from gobelin.data.provenance.marks import marked_png
 
 
 @settings_class

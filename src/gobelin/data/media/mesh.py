@@ -1,6 +1,6 @@
 """Meshes: a grid of voxels, uint8 [S, S, S, 1], at the generator's size, written as PLY.
 
-A mesh becomes a grid (`data.mesh_grid`: how much of each voxel lies inside), a generated grid is
+A mesh becomes a grid (`data.mesh.grid`: how much of each voxel lies inside), a generated grid is
 cut into a mesh by marching cubes. So the axes are those of a volume; colours are lost. A picture of
 a mesh is its views. A grid without a voxel inside is cut around its fullest one, so that every
 array has a file.
@@ -18,11 +18,11 @@ from gobelin.core.config import settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.files import BadCell, cell_bytes, file_values
 from gobelin.data.media import AnyOpening
-from gobelin.data.mesh_grid import EDGE, fullest, grid_of, mesh_of
-from gobelin.data.mesh_marks import marked_ply, ply_grid
-from gobelin.data.mesh_views import DOWN, TURNS, three_views, turntable, views
-from gobelin.data.meshes import Mesh as OpenedMesh
-from gobelin.data.meshes import decode_mesh, open_mesh
+from gobelin.data.mesh.grid import EDGE, fullest, grid_of, mesh_of
+from gobelin.data.mesh.marks import marked_ply, ply_grid
+from gobelin.data.mesh.meshes import Mesh as OpenedMesh
+from gobelin.data.mesh.meshes import decode_mesh, open_mesh
+from gobelin.data.mesh.views import DOWN, TURNS, three_views, turntable, views
 from gobelin.data.training_range import lengths, rounded
 
 LEAST_PIXELS = 64  # side of a view

@@ -1,7 +1,7 @@
 """Volumes: uint8 [D, H, W, C] in a cube at the generator's size, written as NIfTI.
 
 D runs from inferior to superior, H from posterior to anterior, W from left to right
-(`data.volume`). A picture of a volume is its three middle planes.
+(`data.volume.volumes`). A picture of a volume is its three middle planes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from gobelin.data.files import BadCell, file_values
 from gobelin.data.media import AnyOpening
 from gobelin.data.npy import NPY_SIGNATURE
 from gobelin.data.training_range import lengths, rounded
-from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume
-from gobelin.data.volume_marks import GZIP, marked_nifti, nifti_array
-from gobelin.data.volume_pictures import PLANES, plane_strip, three_planes
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.marks import GZIP, marked_nifti, nifti_array
+from gobelin.data.volume.pictures import PLANES, plane_strip, three_planes
+from gobelin.data.volume.volumes import VolumeOpening, fitted_volume
 
 
 @settings_class

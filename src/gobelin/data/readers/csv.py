@@ -21,7 +21,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
-from gobelin.data.dialect import (
+from gobelin.data.tables.dialect import (
     RARE,
     SEPARATOR_LINE,
     SNIFFED,
@@ -29,8 +29,8 @@ from gobelin.data.dialect import (
     sniffed,
     without_notes,
 )
-from gobelin.data.lines import text_lines
-from gobelin.data.numbers import number
+from gobelin.data.tables.lines import text_lines
+from gobelin.data.values.numbers import number
 
 CELLS_AT_ONCE = 2**20  # that are Python texts, before they become a part of the table
 SUFFIXES = {".csv", ".tsv", ".txt", ".tab", ".psv", ".dat", ".data"}

@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.aliases import name_files
 from gobelin.data.dataset import declared
-from gobelin.data.dicom import is_dicom
-from gobelin.data.dicom_folder import classes, found_files, named_series, patients, told
-from gobelin.data.dicom_headers import opened_headers
-from gobelin.data.dicom_series import series_of
+from gobelin.data.dicom.aliases import name_files
+from gobelin.data.dicom.files import is_dicom
+from gobelin.data.dicom.folder import classes, found_files, named_series, patients, told
+from gobelin.data.dicom.headers import opened_headers
+from gobelin.data.dicom.series import series_of
 from gobelin.data.files import HEAD
 
 INDEX = "DICOMDIR"  # the list of the files of a disc

@@ -19,7 +19,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json
 from gobelin.core.special import special
 from gobelin.data.budget import refuse, refuse_table
-from gobelin.data.class_names import written_out
+from gobelin.data.tables.class_names import written_out
 
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 REMEDY = "Save it again with dataset.save_to_disk(FOLDER)."

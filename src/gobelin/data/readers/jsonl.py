@@ -16,7 +16,7 @@ from gobelin.core import parse
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError
 from gobelin.data.budget import refuse, refuse_table
-from gobelin.data.lines import text_lines
+from gobelin.data.tables.lines import text_lines
 
 # Bytes that a value takes in Python; there are at most as many as there are of these marks
 VALUE = 64

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.budget import refuse
-from gobelin.data.class_names import with_class_names
 from gobelin.data.dataset import ordered
-from gobelin.data.parquet_files import whole, written_out
-from gobelin.data.times import readable
+from gobelin.data.tables.class_names import with_class_names
+from gobelin.data.tables.parquet_files import whole, written_out
+from gobelin.data.values.times import readable
 
 TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration, in a second
 

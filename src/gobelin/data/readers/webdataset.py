@@ -24,9 +24,9 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
 from gobelin.data.dataset import declared
-from gobelin.data.image_formats import IMAGE_SUFFIXES
-from gobelin.data.part_names import name_parts, part_of
-from gobelin.data.sounds import SOUND_SUFFIXES
+from gobelin.data.image.formats import IMAGE_SUFFIXES
+from gobelin.data.sound.sounds import SOUND_SUFFIXES
+from gobelin.data.split.part_names import name_parts, part_of
 from gobelin.data.tar_members import TarMember
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that

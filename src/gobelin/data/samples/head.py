@@ -32,7 +32,7 @@ from PIL import Image
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
-from gobelin.data.tissue import coarse, coarse_labels
+from gobelin.data.volume.tissue import coarse, coarse_labels
 
 HEAD_PACKAGE = "invesalius-examples"
 PROJECT = "Cranium.inv3"

@@ -4,9 +4,9 @@ MNI152 (the mean of 152 people) is read where the package nilearn is installed, 
 scanned 27 times) and the macaque atlas INIA19 where `apt-get install mricron-data` puts them. None
 of it comes with Gobelin. A row is a slice of the magnetic resonance image (T1), its label map with
 the four labels that the three brains share, and its shares of tissues. The rules of the labels
-(`gobelin.data.tissue`): MNI152 has maps of grey and white matter; the macaque has an atlas of
-regions; Colin27 gets its labels from its own brightness, as its atlases hold grey and white matter
-in one region.
+(`gobelin.data.volume.tissue`): MNI152 has maps of grey and white matter; the macaque has an atlas
+of regions; Colin27 gets its labels from its own brightness, as its atlases hold grey and white
+matter in one region.
 
 One brain is held out whole, and is the test part: a generator learns from the two others. Every
 fourth slab of these is the validation part. Slices of one slab are one group.
@@ -30,9 +30,9 @@ from PIL import Image
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
-from gobelin.data import tissue
-from gobelin.data.nifti import open_nifti
-from gobelin.data.tissue import coarse_image, coarse_labels
+from gobelin.data.volume import tissue
+from gobelin.data.volume.nifti import open_nifti
+from gobelin.data.volume.tissue import coarse_image, coarse_labels
 
 MNI152 = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 # of the labels: no colour is a mixture of others, so that a linear filter can tell all apart

@@ -21,7 +21,7 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder, read_json
 from gobelin.core.machine import numpy_generator
 from gobelin.core.workers import in_order
-from gobelin.data import svg
+from gobelin.data.image import svg
 
 LANGUAGES = ("en", "de", "fr", "es")
 COUNTRY = ("area", "population", "region", "latitude", "longitude", "languages", "borders")

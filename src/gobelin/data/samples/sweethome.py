@@ -30,8 +30,8 @@ from PIL import Image
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
-from gobelin.data.images import Opening, open_image, squared
-from gobelin.data.meshes import decode_mesh, ply_bytes
+from gobelin.data.image.images import Opening, open_image, squared
+from gobelin.data.mesh.meshes import decode_mesh, ply_bytes
 
 FURNITURE_PACKAGE = "sweethome3d-furniture"
 CATALOGUE = "PluginFurnitureCatalog{}.properties"

@@ -28,8 +28,8 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.machine import hash_order
 from gobelin.core.workers import in_order
-from gobelin.data import svg
-from gobelin.data.images import Opening, open_image, png_bytes, squared
+from gobelin.data.image import svg
+from gobelin.data.image.images import Opening, open_image, png_bytes, squared
 
 SIGNS_PACKAGE = "@rapideditor/mapillary_sprite_source"
 DRAWINGS = "package_signs"  # folder of the drawings in the package

@@ -23,8 +23,8 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import atomic_folder
 from gobelin.core.workers import in_order
-from gobelin.data import svg
-from gobelin.data.images import Opening, open_image, squared
+from gobelin.data.image import svg
+from gobelin.data.image.images import Opening, open_image, squared
 
 STAMPS_PACKAGE = "tuxpaint-stamps-default"
 MIRRORED = ("_mirror", "_flip")  # endings of image files that show another stamp mirrored

@@ -22,7 +22,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import atomic_folder, read_json
 from gobelin.core.workers import in_order
-from gobelin.data.images import Opening, open_image, squared
+from gobelin.data.image.images import Opening, open_image, squared
 
 EMOJI_PACKAGE = "emoji-datasource-{}"
 SOURCE_VENDOR, TARGET_VENDOR = "google", "twitter"  # translation is from the first to the second

@@ -28,9 +28,9 @@ from gobelin.core.lazy import fft
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import cell_key, file_values
-from gobelin.data.mel import HOP, WINDOW, heard, loud_part, mel_power
-from gobelin.data.pitch import pitch
-from gobelin.data.sounds import (
+from gobelin.data.sound.mel import HOP, WINDOW, heard, loud_part, mel_power
+from gobelin.data.sound.pitch import pitch
+from gobelin.data.sound.sounds import (
     open_sound,
     sound_query,
     sound_share,

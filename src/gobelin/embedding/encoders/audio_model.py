@@ -22,7 +22,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import afford, cell_key, file_values
-from gobelin.data.sounds import open_sound, sound_query, soundfile
+from gobelin.data.sound.sounds import open_sound, sound_query, soundfile
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.hub_model import pooled_vector, tower_output, transformers

@@ -20,7 +20,7 @@ from gobelin.core import config, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.images import Opening, Squares, decode_images, image_query
+from gobelin.data.image.images import Opening, Squares, decode_images, image_query
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.convolution import scaled, signal_of

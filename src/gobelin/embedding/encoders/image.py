@@ -26,8 +26,8 @@ from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.image_formats import image_share
-from gobelin.data.images import Opening, Squares, image_query
+from gobelin.data.image.formats import image_share
+from gobelin.data.image.images import Opening, Squares, image_query
 from gobelin.embedding.encoders import Classes, Forward, Sample, share_bid
 from gobelin.networks.pooling import means
 

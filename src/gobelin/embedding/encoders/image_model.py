@@ -25,7 +25,7 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import excess
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell, cell_key, file_values
-from gobelin.data.images import Opening, decoded, image_query
+from gobelin.data.image.images import Opening, decoded, image_query
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.hub_model import ModelSource, pooled_vector, tower_output, transformers

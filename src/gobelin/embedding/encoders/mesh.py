@@ -2,7 +2,7 @@
 
 The views stand in a circle and look down by 30 degrees (MVCNN, Su et al. 2015); the vector of a
 mesh holds the mean of theirs. Beside stand size, volume, area, compactness, extents, D2 (Osada et
-al. 2002) and others (`gobelin.data.mesh_shape`), each in units of its spread over the training
+al. 2002) and others (`gobelin.data.mesh.shape`), each in units of its spread over the training
 rows. Several meshes in one cell are averaged. What this cannot show: an inside that no view sees,
 and textures.
 """
@@ -19,10 +19,10 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import cell_key, file_values
-from gobelin.data.mesh_shape import at_rest, shape, shape_width
-from gobelin.data.mesh_views import turntable, views
-from gobelin.data.meshes import Mesh as OpenedMesh
-from gobelin.data.meshes import mesh_query, mesh_share, open_mesh, trimesh
+from gobelin.data.mesh.meshes import Mesh as OpenedMesh
+from gobelin.data.mesh.meshes import mesh_query, mesh_share, open_mesh, trimesh
+from gobelin.data.mesh.shape import at_rest, shape, shape_width
+from gobelin.data.mesh.views import turntable, views
 from gobelin.embedding.encoders import (
     Classes,
     FittedEncoder,

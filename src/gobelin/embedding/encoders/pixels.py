@@ -20,7 +20,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
-from gobelin.data.images import Opening, Squares, image_query
+from gobelin.data.image.images import Opening, Squares, image_query
 from gobelin.embedding.encoders import Sample
 
 PIXELS_SIDE = 32  # of the square that is read, in pixels

@@ -33,7 +33,7 @@ from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.data.numbers import number
+from gobelin.data.values.numbers import number
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 
 PACKAGE = "geoclip"

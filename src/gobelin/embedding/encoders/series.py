@@ -30,7 +30,7 @@ from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays,
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.data.series import open_series, series_key, series_query, series_share
+from gobelin.data.series.windows import open_series, series_key, series_query, series_share
 from gobelin.embedding.encoders import Sample, TrainingCells, share_bid
 from gobelin.embedding.part_means import feature_scales, in_spreads
 

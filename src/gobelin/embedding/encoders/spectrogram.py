@@ -21,8 +21,8 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import cell_key, file_values
-from gobelin.data.mel import QUIET, heard, mel_power
-from gobelin.data.sounds import open_sound, sound_query, soundfile
+from gobelin.data.sound.mel import QUIET, heard, mel_power
+from gobelin.data.sound.sounds import open_sound, sound_query, soundfile
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.patches import PatchNetwork

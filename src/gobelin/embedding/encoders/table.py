@@ -6,8 +6,8 @@ outlier matters, beside its clipped robust z-score. Where that clips a part of t
 incomes, the plain z-score within the outermost parts stands beside them. A category becomes one-hot
 over the values that enough groups have (`TrainingCells`), in two training rows at least; any other
 value is all zeros. A date becomes a number and the place in its year and week;
-`gobelin.data.dates` reads it. Every column has an indicator of its absence. Only the rows given to
-`fit` teach anything.
+`gobelin.data.values.dates` reads it. Every column has an indicator of its absence. Only the rows
+given to `fit` teach anything.
 
 Of a number and a date no value is stored: a quantile is the mean of values of enough groups, the
 smallest and the largest too (`embedding.part_means`).
@@ -29,11 +29,11 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
-from gobelin.data.dates import days, is_date, undecided
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
-from gobelin.data.numbers import COMMA, Writing, decimal_mark, is_code, means_none
-from gobelin.data.spelling import spelled, usual
+from gobelin.data.values.dates import days, is_date, undecided
+from gobelin.data.values.numbers import COMMA, Writing, decimal_mark, is_code, means_none
+from gobelin.data.values.spelling import spelled, usual
 from gobelin.embedding.encoders import Far, Sample, TrainingCells, common
 from gobelin.embedding.number_remarks import date_remark, number_remark
 from gobelin.embedding.part_means import middle_and_scale, part_means

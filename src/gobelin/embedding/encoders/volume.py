@@ -3,7 +3,7 @@
 The pictures are the three planes through the middle and the largest value along each axis (maximum
 intensity projection, Wallis & Miller 1990); the vector of a volume holds the mean vector of the
 planes and that of the projections. Beside stand its size in mm, its histogram, gradients, local
-entropy and grey-level co-occurrence (`gobelin.data.volume_texture`), each in units of its spread
+entropy and grey-level co-occurrence (`gobelin.data.volume.texture`), each in units of its spread
 over the training rows. Values become bytes by one window for all rows: that of the settings, else
 that of the training rows. Several volumes in one cell are averaged. What this cannot show: a small
 thing that no middle plane cuts and that is darker than what lies around it.
@@ -21,14 +21,14 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import cell_key, file_values
-from gobelin.data.volume import Volume as OpenedVolume
-from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import (
+from gobelin.data.volume.files import (
     open_volume,
     volume_query,
     volume_share,
 )
-from gobelin.data.volume_texture import TEXTURE_WIDTH, texture
+from gobelin.data.volume.texture import TEXTURE_WIDTH, texture
+from gobelin.data.volume.volumes import Volume as OpenedVolume
+from gobelin.data.volume.volumes import VolumeOpening, fitted_volume
 from gobelin.embedding.encoders import FittedEncoder, Sample, TrainingCells, share_bid
 from gobelin.embedding.pictured import (
     FittedPictured,

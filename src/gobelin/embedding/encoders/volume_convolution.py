@@ -21,8 +21,8 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import afford, cell_key, file_values
-from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume, volume_query
+from gobelin.data.volume.files import open_volume, volume_query
+from gobelin.data.volume.volumes import VolumeOpening, fitted_volume
 from gobelin.embedding.encoders import Forward, Sample, TrainingCells
 from gobelin.embedding.learned_filters import learn_filters
 from gobelin.networks.convolution import signal_of

@@ -22,8 +22,8 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import cell_key, file_values
-from gobelin.data.volume import VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume, volume_query
+from gobelin.data.volume.files import open_volume, volume_query
+from gobelin.data.volume.volumes import VolumeOpening, fitted_volume
 from gobelin.embedding.encoders import Sample
 
 VOXELS_SIDE = 32  # of the cube that is read, in voxels

@@ -31,11 +31,11 @@ from gobelin.core.machine import Runtime, numpy_generator
 from gobelin.data.budget import refuse
 from gobelin.data.class_folders import files_of_kind
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.images import Opening, fitted, open_image
+from gobelin.data.image.images import Opening, fitted, open_image
 from gobelin.data.media import medium
-from gobelin.data.provenance import is_marked
-from gobelin.data.volume import BYTE, VolumeOpening, fitted_volume
-from gobelin.data.volume_files import open_volume
+from gobelin.data.provenance.marks import is_marked
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.volumes import BYTE, VolumeOpening, fitted_volume
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that

@@ -21,8 +21,8 @@ import numpy as np
 from gobelin.core.config import setting, settings_class
 from gobelin.data.fields import Cell
 from gobelin.data.files import file_values
-from gobelin.data.series import open_series
-from gobelin.data.sounds import RATE, open_sound, sound_bytes
+from gobelin.data.series.windows import open_series
+from gobelin.data.sound.sounds import RATE, open_sound, sound_bytes
 from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.attribution.shapley import shapley
 from gobelin.prediction.explainers import Question

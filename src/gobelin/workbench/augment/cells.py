@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gobelin.data.numbers import number
+from gobelin.data.values.numbers import number
 from gobelin.privacy.attribute_attacks import AttackedCells, Columns
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.run.chain import Run

@@ -21,10 +21,10 @@ from gobelin.augmentation.arms import Outcome
 from gobelin.augmentation.rivals import Arm
 from gobelin.core.arrow import texts
 from gobelin.core.errors import GobelinError
-from gobelin.data.c2pa import Signer
 from gobelin.data.copied_files import copied_bytes
 from gobelin.data.dataset import GENERATED, LINEAGE_COLUMN, Dataset
-from gobelin.data.provenance import records
+from gobelin.data.provenance.c2pa import Signer
+from gobelin.data.provenance.marks import records
 from gobelin.workbench.augment.arms import numbered
 from gobelin.workbench.augment.study import Study
 from gobelin.workbench.export_folder import new_folder, refuse_used_folder

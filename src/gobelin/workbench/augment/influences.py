@@ -11,7 +11,7 @@ from gobelin.augmentation import influence
 from gobelin.augmentation.arms import BASELINE
 from gobelin.core.files import read_lines
 from gobelin.data.fields import Target
-from gobelin.data.provenance import save_png
+from gobelin.data.provenance.marks import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.cross_fit import balanced
 from gobelin.report.exhibits import Exhibits

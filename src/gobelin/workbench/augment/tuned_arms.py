@@ -27,7 +27,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import one_thread_each, silent
 from gobelin.core.workers import in_order
 from gobelin.data.dataset import LINEAGE_COLUMN, Dataset
-from gobelin.data.provenance import records
+from gobelin.data.provenance.marks import records
 from gobelin.prediction.cross_fit import Training
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads.job import Job

@@ -22,7 +22,7 @@ from gobelin.data.copied_files import copied_bytes
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import PATH_KINDS
 from gobelin.data.files import BadCell
-from gobelin.data.provenance import records
+from gobelin.data.provenance.marks import records
 from gobelin.workbench.curate.decisions import (
     Decisions,
     caption_field,

@@ -16,9 +16,9 @@ from gobelin.core.files import fingerprint
 from gobelin.core.machine import numpy_generator
 from gobelin.data.dataset import Dataset
 from gobelin.data.files import file_values
-from gobelin.data.frames import TableLike
 from gobelin.data.media import kinds as media
-from gobelin.data.provenance import read_lineage
+from gobelin.data.provenance.marks import read_lineage
+from gobelin.data.tables.frames import TableLike
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.prediction.attribution.faithfulness import faithfulness

@@ -12,8 +12,8 @@ from PIL import Image
 
 from gobelin.core.files import atomic_file, disk_errors, save_arrays, write_json
 from gobelin.data.files import file_values
-from gobelin.data.image_headers import opened
-from gobelin.data.provenance import is_marked, marks_of
+from gobelin.data.image.headers import opened
+from gobelin.data.provenance.marks import is_marked, marks_of
 from gobelin.evidence.findings import finite
 from gobelin.report import heat, waterfall
 from gobelin.workbench.explain.answers import Explained, ExplainedAnswers, RowExplanation

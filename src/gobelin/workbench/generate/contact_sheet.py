@@ -11,7 +11,7 @@ import numpy as np
 from gobelin.core.config import resolved
 from gobelin.core.files import fingerprint
 from gobelin.data.media import stem_of
-from gobelin.data.provenance import save_png
+from gobelin.data.provenance.marks import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.generation.conditions import condition, from_query, target_tensor
 from gobelin.generation.generators import Condition, Controls

@@ -14,10 +14,10 @@ import numpy as np
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import file_hash, fingerprint
 from gobelin.core.machine import Progress
-from gobelin.data.c2pa import Signer
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.image_headers import opened
+from gobelin.data.image.headers import opened
 from gobelin.data.media import Medium
+from gobelin.data.provenance.c2pa import Signer
 from gobelin.generation import sampling
 from gobelin.generation.generators import Condition, Controls
 from gobelin.workbench.generate.request import Start, condition_of

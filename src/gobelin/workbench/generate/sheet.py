@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from gobelin.core.output import output_file
-from gobelin.data.c2pa import Signer
 from gobelin.data.media import medium_of_file, stem_of
-from gobelin.data.provenance import marked_png
+from gobelin.data.provenance.c2pa import Signer
+from gobelin.data.provenance.marks import marked_png
 
 MOST = 100  # images on a sheet
 LEAST_SIDE = 96  # pixels; smaller images are enlarged by a whole number

@@ -29,10 +29,10 @@ from gobelin.core.files import (
     size_and_times,
     write_json,
 )
-from gobelin.data.arrow_files import read_table, write_table
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.parts import NamedRows, Naming, RecordedParts
+from gobelin.data.split.parts import NamedRows, Naming, RecordedParts
+from gobelin.data.tables.arrow_files import read_table, write_table
 from gobelin.embedding.features import Embeddings
 from gobelin.workbench.run.rows import Rows
 

@@ -22,8 +22,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.part_names import as_words
-from gobelin.data.parts import (
+from gobelin.data.split.part_names import as_words
+from gobelin.data.split.parts import (
     NamedRows,
     RecordedParts,
     TrainedNames,
@@ -31,7 +31,7 @@ from gobelin.data.parts import (
     torn_groups,
     trained_rows,
 )
-from gobelin.data.splits import assign
+from gobelin.data.split.splits import assign
 from gobelin.workbench.run.settings import Settings
 
 RECORD = "parts.json"  # name of the record in the run folder

@@ -15,10 +15,10 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.parts import NamedRows, RecordedParts
-from gobelin.data.purging import TimeOrder, purged, time_order
 from gobelin.data.read import read
-from gobelin.data.splits import Split, scored_classes
+from gobelin.data.split.parts import NamedRows, RecordedParts
+from gobelin.data.split.purging import TimeOrder, purged, time_order
+from gobelin.data.split.splits import Split, scored_classes
 from gobelin.data.targets import target_of
 from gobelin.embedding import schema
 from gobelin.prediction.abstention import check_limit

@@ -19,7 +19,7 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.budget import Reading
 from gobelin.data.coarse import LEAST_GROUPS
-from gobelin.data.splits import Split
+from gobelin.data.split.splits import Split
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.schema import Choices, build_encoder, default_encoder, default_encoders
 from gobelin.generation.sampling import Generation

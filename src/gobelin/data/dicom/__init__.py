@@ -1,0 +1,1 @@
+"""DICOM: files, folders, series of slices, pictures, and names that tell nobody."""

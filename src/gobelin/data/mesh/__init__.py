@@ -1,0 +1,1 @@
+"""Meshes in cells: opened, drawn, turned into voxels, written."""

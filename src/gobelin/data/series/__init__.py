@@ -1,0 +1,1 @@
+"""Series of measurements: windows, their dates, and when a value was known."""

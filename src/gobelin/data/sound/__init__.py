@@ -1,0 +1,1 @@
+"""Sounds in cells, as samples and as mel bands."""

@@ -1,0 +1,1 @@
+"""Training, validation and test rows, and what is remembered of them."""
