@@ -141,18 +141,26 @@ def blocks(
         yield (filled[0], filled[1]), (parts[0], parts[1])
 
 
-def tables(cell: Cell, run: Any) -> list[dict[str, list[Any]]]:
-    """{column: values} of the training and of the held-out rows, for others: texts and categories
-    as they are, and all features that trees have here."""
-    made = features(cell, run, image_features(cell, run))
+def tables(cell: Cell, run: Any) -> dict[str, list[dict[str, list[Any]]]]:
+    """Tables of the training and of the held-out rows for others, {column: values}: texts and
+    categories as they are, beside the features that trees have here (`few`), and beside these with
+    whole image features (`wide`)."""
+    images = image_features(cell, run)
+    made = features(cell, run, images)
     used = {c for f in run.data.schema.fields for c in f.columns}
     columns = [c for c in run.data.schema.columns if c.name in used]
     words = [c.name for c in columns if c.kind not in ("number", "audio", "series", "image")]
-    out: list[dict[str, list[Any]]] = []
-    for path, dense in zip((cell.train, cell.test), made.dense, strict=True):
+    out: dict[str, list[dict[str, list[Any]]]] = {"few": [], "wide": []}
+    for k, path in enumerate((cell.train, cell.test)):
         rows = table(path)
-        out.append({name: [row.get(name) or None for row in rows] for name in words})
-        out[-1] |= {f"feature {k}": dense[:, k].tolist() for k in range(dense.shape[1])}
+        own = {name: [row.get(name) or None for row in rows] for name in words}
+        few = made.dense[k]
+        for name, array in (
+            ("few", few),
+            ("wide", np.concatenate([few, *(i[k] for i in images)], 1)),
+        ):
+            numbers = {f"feature {j}": array[:, j].tolist() for j in range(array.shape[1])}
+            out[name].append(own | numbers)
     return out
 
 

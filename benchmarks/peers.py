@@ -10,8 +10,9 @@ again. A quarter of the rows is held out, whole groups, before anything else. Th
   `predict`.
 - `pipeline`: what a careful person builds in ten minutes (`peer_pipeline.py`).
 - `autogluon`: AutoGluon Tabular, `medium_quality`, on texts and categories as they are and on all
-  features that the pipeline's trees have (`peer_autogluon.py`), in the environment whose Python
-  `--autogluon` names; the first seed alone.
+  features that the pipeline's trees have, with and without whole image features, whichever its own
+  validation prefers (`peer_autogluon.py`), in the environment whose Python `--autogluon` names; the
+  first seed alone.
 
 Scores are those of the held-out rows: balanced accuracy of the class that a contender names, log
 loss in the mix of classes that the rows have; of a number the root mean squared error in its
@@ -155,10 +156,10 @@ def autogluon(cell: Cell, python: str) -> Answers:
     run, folder = Workbench.open(opened(cell)).run, cell.work / "autogluon"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    train, test = peer_pipeline.tables(cell, run)
-    train[cell.target] = [row[cell.target] for row in rows_of(cell.train)]
-    pq.write_table(pa.table(train), folder / "train.parquet")
-    pq.write_table(pa.table(test), folder / "test.parquet")
+    for name, (train, test) in peer_pipeline.tables(cell, run).items():
+        train[cell.target] = [row[cell.target] for row in rows_of(cell.train)]
+        pq.write_table(pa.table(train), folder / f"{name}-train.parquet")
+        pq.write_table(pa.table(test), folder / f"{name}-test.parquet")
     kind = "number" if cell.numeric else "class"
     script = Path(__file__).with_name("peer_autogluon.py")
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
