@@ -91,7 +91,10 @@ def test_an_id_of_rows_that_differ_stays_what_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["train", "Test", "valid", "holdout", "val"])
-@pytest.mark.parametrize("words", [("True", "False"), ("1", "0"), ("yes", "no")])
+@pytest.mark.parametrize(
+    "words",
+    [("True", "False"), ("1", "0"), ("yes", "no"), ("ja", "Nein"), ("Oui", "non"), ("sí", "no")],
+)
 def test_a_yes_and_no_that_may_be_the_split_is_told(
     tmp_path: Path, name: str, words: tuple[str, str]
 ) -> None:

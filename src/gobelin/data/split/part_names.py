@@ -27,7 +27,8 @@ WORDS = {
 SIGNS = re.compile(r"[\s_.-]+")
 BEHIND = re.compile(r"(?<=.)(?:sets?|data|split|samples?|rows?)$")
 FLAG_NAME = re.compile(r"(?i:(?:is|in|for)[ _.-]?)(?P<part>[A-Za-z]+)")
-YES, NO = {"1", "yes", "y", "t"}, {"0", "no", "n", "f"}
+YES = {"1", "yes", "y", "t", "ja", "oui", "si", "sí", "sim"}
+NO = {"0", "no", "n", "f", "nein", "non", "não", "nao"}
 
 
 def part_of(word: Any) -> str:  # noqa: ANN401 - a cell is any
