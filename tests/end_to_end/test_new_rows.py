@@ -156,6 +156,14 @@ def test_one_line_counts_what_is_odd(place: Path, said) -> None:
             ["'price': 9 cells lie far outside of most training values, about ", " another unit"],
         ),
         (
+            new.assign(price=[np.inf, -np.inf, *new["price"][2:]]),
+            ["column 'price': 2 cells are infinite and count as missing"],
+        ),
+        (
+            new.assign(price=["Infinity", *new["price"][1:].astype(str)]),
+            ["column 'price': 1 cell is infinite and counts as missing"],
+        ),
+        (
             new.assign(price=[f"{1 + k},{k}38" for k in range(8)] + ["0,598"]),
             ["'price': 8 cells lie far outside", "Their decimal mark is ',', and not that of"],
         ),

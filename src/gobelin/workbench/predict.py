@@ -12,6 +12,7 @@ from gobelin.core.printable import counted, in_digits
 from gobelin.data.dataset import Dataset
 from gobelin.data.read import read
 from gobelin.data.tables.frames import TableLike
+from gobelin.data.values.numbers import is_infinite
 from gobelin.embedding.encoders import LeavesOut, NamesFar, NamesUnseen
 from gobelin.embedding.roles import role_of
 from gobelin.prediction.predictor import Predictions
@@ -151,6 +152,10 @@ def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
             f"column {column!r}: {counted(len(reasons), 'cell counts', 'cells count')} as missing"
             f" (first: row {reasons[0][0]}: {reasons[0][1]})"
         )
+    for name in (c.name for c in schema.columns if c.kind == "number" and c.name in wanted):
+        if name in names and (count := sum(map(is_infinite, dataset.values(name)))):
+            are = counted(count, "cell is infinite and counts", "cells are infinite and count")
+            lines.append(f"column {name!r}: {are} as missing")
     for field in schema.fields:
         cells = dataset.cells(field)
         if all(cell is None for cell in cells):
