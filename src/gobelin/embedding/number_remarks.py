@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gobelin.data.fields import set_kind
-from gobelin.data.values.dates import days, needs_a_word, undecided
+from gobelin.data.values.dates import days, has_zone, needs_a_word, undecided
 from gobelin.data.values.numbers import Writing, is_clock, is_code, means_none, mixed
 
 MOST_DIGITS = 15  # that a float keeps
@@ -36,15 +36,23 @@ def number_remark(name: str, values: Sequence[Any], of_target: bool = False) -> 
 
 
 def date_remark(values: Sequence[Any]) -> str:
-    """How a week, a month, a quarter or a year of two digits is read, and a day that may stand
-    where nothing is known; '' for other dates."""
+    """How a week, a month, a quarter or a year of two digits is read, a day that may stand where
+    nothing is known, and a time without a zone among such with one; '' for other dates."""
     order, _ = undecided(values)
     said = ""
     for value in values:
         if needs_a_word(value) and (read := days(value, order)) is not None:
             said = f"{value[:40]!r} is read as {_date(read)}."
             break
-    return " ".join(filter(None, (said, _stand_in_day(values, order))))
+    return " ".join(filter(None, (said, _stand_in_day(values, order), _without_zone(values))))
+
+
+def _without_zone(values: Sequence[Any]) -> str:
+    """The first time that names no zone, where others name one."""
+    bare = next((v for v in values if has_zone(v) is False), None)
+    if bare is None or not any(map(has_zone, values)):
+        return ""
+    return f"{str(bare)[:40]!r} names no time zone, as other times do; it is read as UTC."
 
 
 def _stand_in_day(values: Sequence[Any], order: str) -> str:

@@ -85,6 +85,10 @@ QUARTER = re.compile(
 )
 PERIOD = re.compile("|".join(re.sub(r"\?P<\w+>", "?:", p.pattern) for p in (WEEK, MONTH, QUARTER)))
 YEAR_ALONE = re.compile(r"[12]\d{3}")
+CLOCK_END = re.compile(
+    r"\d:\d{2}(?::\d{2})?(?:[.,]\d+)?(?:\s?[APap]\.?[Mm]\.?)?"
+    r"(?P<zone>\s?(?:[A-Z]{1,4}|[+-]\d{2}:?(?:\d{2})?))?$"
+)
 # seconds and less since 1970, by the count of their digits
 EPOCHS = {10: 1.0, 13: 1e3, 16: 1e6, 19: 1e9}
 WHOLE = re.compile(r"\d{8}|\d{10}|\d{13}|\d{16}|\d{19}")
@@ -115,6 +119,17 @@ def days(value: Any, order: str = "") -> float | None:  # noqa: ANN401 - a cell 
         return _of_text(text, order)
     except (ValueError, OverflowError):  # a 30th of February
         return None
+
+
+def has_zone(value: Any) -> bool | None:  # noqa: ANN401 - a cell is any
+    """Whether a time names its zone; None for a value without a time of day."""
+    if isinstance(value, datetime.datetime):
+        return value.tzinfo is not None
+    text = value.strip() if isinstance(value, str) and len(value) <= LONGEST else ""
+    if _without_place(text)[1]:
+        return True
+    match = CLOCK_END.search(text)
+    return None if match is None else match["zone"] is not None
 
 
 def span(text: str) -> tuple[float, float] | None:
