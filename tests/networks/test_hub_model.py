@@ -120,6 +120,29 @@ def test_damage_is_said(clip: Path, tmp_path: Path) -> None:
     refused(folder, "can't be opened")
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"text_config": {"vocab_size": 4 * 10**9}},
+        {"vision_config": {"intermediate_size": 10**6}},
+        {"text_config": {"hidden_size": 50_000, "intermediate_size": 50_000}},
+        {"text_config": {"max_position_embeddings": 10**12}},
+        {"projection_dim": 10**15},
+        {"vision_config": {"num_hidden_layers": 10**9}},
+    ],
+    ids=str,
+)
+def test_a_larger_model_than_its_weights_fill_is_not_allocated(
+    clip: Path, tmp_path: Path, sizes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = copied(clip, tmp_path / "huge")
+    said = json.loads((folder / "config.json").read_text())
+    for name, value in sizes.items():
+        said[name] = said[name] | value if isinstance(value, dict) else value
+    (folder / "config.json").write_text(json.dumps(said))
+    refused(folder, "asks for a larger model than its weights fill")
+
+
 def test_missing_weights_are_not_made_up(clip: Path, tmp_path: Path) -> None:
     folder = copied(clip, tmp_path / "missing")
     weights = load_file(folder / "model.safetensors")

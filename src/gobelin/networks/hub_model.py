@@ -30,6 +30,7 @@ from gobelin.core.parse import Unreadable
 from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
 from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, asked_elsewhere
 
+UNPACKED = 4  # numbers that a byte of weights may stand for: two of 4 bits, and tied ones
 # of a repository only these files are downloaded, except the second ones
 MODEL_FILES = [f"*{suffix}" for suffix in LOADED_SUFFIXES]
 PLACE_SETTINGS = ("model", "revision", "local_only")  # settings that say where a model is
@@ -181,6 +182,7 @@ class ModelSource:
                 if name.endswith(WHOLE_CLASSES)
                 else library.AutoModel
             )
+            self._afford(kind, model_config)
             return kind.from_pretrained(
                 str(self.folder),
                 use_safetensors=True,
@@ -213,6 +215,21 @@ class ModelSource:
             )
         return model.eval(), not loading_info["missing_keys"]
 
+    def _afford(self, kind: Any, model_config: Any) -> None:  # noqa: ANN401 - of the library
+        """Raises GobelinError where the settings of the model ask for more memory than its weights
+        fill: the library allocates before it compares. The tensors made here have no memory."""
+        held = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        needed = max(_layers(model_config.to_dict()), default=0)  # each a module of Python
+        if needed <= held:
+            with torch.device("meta"):
+                planned = getattr(kind, "_from_config", kind.from_config)(model_config)
+            needed = sum(p.numel() for p in planned.parameters())
+        if needed > UNPACKED * held:
+            raise GobelinError(
+                f"{self.where}: {self.folder}: config.json asks for a larger model than its weights"
+                f" fill ({needed:,} numbers, {held:,} bytes). Copy or download it again."
+            )
+
     def opened(self, load: Callable[[], Any]) -> Any:  # noqa: ANN401 - somebody else's object
         """What `load()` returns, without the library's messages. Raises a GobelinError of one
         line."""
@@ -224,6 +241,15 @@ class ModelSource:
             raise GobelinError(
                 f"{self.where}: {self.folder}: can't be opened ({line(error)}). Use another model."
             ) from error
+
+
+def _layers(settings: dict[str, Any]) -> Iterator[int]:
+    """All numbers of layers in the settings of a model and of its parts."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _layers(value)
+        elif "layer" in str(key) and isinstance(value, int):
+            yield value
 
 
 def has_tower(model: nn.Module, kind: str) -> bool:
