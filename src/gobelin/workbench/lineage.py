@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gobelin.workbench.opening import opened
 from gobelin.workbench.run import lineage as record
 from gobelin.workbench.run.chain import Run
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NAMED = 200  # images that a finding names
 
 
@@ -50,9 +52,14 @@ def resolved(run: Run, content: Mapping[str, Any], name: str) -> tuple[str, tupl
     """The group that a name means, and the ids of its rows. content: of lineage.json. A row without
     a group column is a group of its own. Raises GobelinError for an unknown name."""
     rows = run.checked.rows
-    row = content["keys"].get(name, name)
-    for entry in content["made"]:
-        row = next((one["row"] for one in entry.get("images", ()) if one["id"] == name), row)
+    made = [one for entry in content["made"] for one in entry.get("images", ())]
+    parent = next((one["row"] for one in made if one["id"] == name), content["keys"].get(name))
+    own = name in rows.named.names or name in rows.dataset.ids
+    if own and parent not in (None, name):
+        LOG.warning(
+            "lineage: %r also names something made from row %r; the row is meant.", name, parent
+        )
+    row = name if own or parent is None else parent
     names = rows.named.names
     if row in names:
         group = row
