@@ -45,7 +45,8 @@ def parquet(path: Path) -> Path:
 def hospital(path: Path) -> Path:
     for k, row in enumerate(ROWS):
         pixels = np.full((4, 4), 100 * k + 100, np.uint16)
-        write_dicom(path / f"{k}.dcm", pixels, Modality=row["class"].upper() * 2)
+        modality = {"a": "CT", "b": "MR"}[row["class"]]
+        write_dicom(path / f"{k}.dcm", pixels, Modality=modality)
     return path
 
 

@@ -179,7 +179,7 @@ def with_study(run: Run, **settings: object) -> Run:
 
 
 def test_quarantine_takes_the_flagged_rows_and_no_other(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Workbench, study: StudySet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Planted: every third made image is its parent's own."""
     d, copied = bench.run.checked.rows.dataset, np.arange(len(study.parents.places)) % 3 == 0
