@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/gobelin demo --run $(RUN)
 
 test: $(STAMP)
-	@echo "== every test but the slow ones, about a quarter of an hour on 2 quiet cores, more where others work beside it"
+	@echo "== every test but the slow ones, 20 to 25 minutes on 2 quiet cores, more where others work beside it"
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 test-slow: $(STAMP)

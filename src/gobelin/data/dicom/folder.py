@@ -126,10 +126,7 @@ def named_series(path: Path, series: Sequence[DicomSeries]) -> list[str]:
             "rows with text in the picture (BurnedInAnnotation), which may be a name:"
             f" {written_in}",
         ),
-        (
-            unread,
-            f"texts that are no words of the DICOM standard are not read: {told}",
-        ),
+        (unread, f"texts that are no words of the DICOM standard are not read: {told}"),
         (old, f"rows with an age of {OLDEST} or more, read as {OLDEST}: {old}"),
     ):
         if count:
