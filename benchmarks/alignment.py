@@ -29,11 +29,11 @@ import record
 from gobelin import Workbench
 from gobelin.core import catalog, config
 from gobelin.core.machine import numpy_generator
-from gobelin.embedding import recall_baselines
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
+from gobelin.embedding.search import recall_baselines
 from gobelin.evidence import intervals
 
 FOLDS, SEED = 8, 0

@@ -27,7 +27,7 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.generation.generators import Context, Controls, ImageRows
 from gobelin.networks.convolution import pixels_of, signal_of
-from gobelin.networks.limit import Pilot, steps_within
+from gobelin.networks.training.limit import Pilot, steps_within
 
 HELD, BATCH, PILOT = (
     5000,

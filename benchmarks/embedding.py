@@ -36,7 +36,7 @@ from gobelin.data.fields import Column, Field, Schema
 from gobelin.data.image.images import Opening, open_image, squared
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.features import Embedder
-from gobelin.networks.pipeline_calls import no_bars, quiet
+from gobelin.networks.pipelines.calls import no_bars, quiet
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 COUNTS = {"image": 300, "image_model": 80, "text": 600}

@@ -35,7 +35,7 @@ from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.data.fields import Cell
 from gobelin.data.sound.sounds import soundfile
-from gobelin.embedding.nearness import Scale, over_fields
+from gobelin.embedding.search.nearness import Scale, over_fields
 
 AMONG, NEIGHBOURS = 5, 10  # ranks that count, and neighbours whose class is looked at
 SAME_SAMPLE = 1e-3  # of samples in -1 .. 1

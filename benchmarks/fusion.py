@@ -38,7 +38,7 @@ from gobelin import Workbench
 from gobelin.core import catalog
 from gobelin.core.machine import Progress, Runtime
 from gobelin.data.fields import Target
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.evidence import comparison, intervals

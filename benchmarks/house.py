@@ -173,8 +173,8 @@ FMT = "fmt: " + "skip"
 
 def mathematics() -> dict[str, list[Callable[..., Any]]]:
     """{verb: the functions where its mathematics begins}."""
-    from gobelin.embedding import row_search
     from gobelin.embedding.alignment.align import Alignment
+    from gobelin.embedding.search import row_search
     from gobelin.evidence import intervals
     from gobelin.networks import flow_path
     from gobelin.prediction.heads import batched

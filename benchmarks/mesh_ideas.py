@@ -38,7 +38,7 @@ from gobelin.embedding.alignment.bridges import Bridge
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders.image import Image as Network
 from gobelin.embedding.features import Embeddings
-from gobelin.embedding.recall import ranks
+from gobelin.embedding.search.recall import ranks
 from gobelin.evidence import intervals
 
 VIEWS, DRAWN, ICON = 8, 256, 128

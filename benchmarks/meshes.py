@@ -33,7 +33,7 @@ from gobelin.data.mesh.meshes import open_mesh, trimesh
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.features import Embeddings
-from gobelin.embedding.recall import ranks
+from gobelin.embedding.search.recall import ranks
 from gobelin.evidence import intervals
 
 FOLDS, SEED, CAPTION = 5, 0, "caption"

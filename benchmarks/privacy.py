@@ -44,7 +44,7 @@ from gobelin.generation.generators import Context, Controls, ImageRows, Sampler
 from gobelin.generation.private_descent import NoisyDescent, slots_in
 from gobelin.generation.private_training import Released
 from gobelin.networks.class_velocity import ClassVelocity, learn_means
-from gobelin.networks.watching import cells, energy
+from gobelin.networks.training.watching import cells, energy
 from gobelin.privacy.audits import AuditInput
 from gobelin.privacy.guarantee import Guarantee
 

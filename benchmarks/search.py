@@ -1,5 +1,5 @@
-"""Search among a million vectors of 256 numbers: the kept table of `gobelin.embedding.index` beside
-FAISS and hnswlib.
+"""Search among a million vectors of 256 numbers: the kept table of
+`gobelin.embedding.search.index` beside FAISS and hnswlib.
 
 python benchmarks/search.py --folder DIR [--rows 1000000] [--only NAME,...] [--prepare]
 
@@ -240,7 +240,7 @@ def share(ask: Search, queries: np.ndarray, truth: np.ndarray) -> tuple[float, n
 def ours_written(rows: np.ndarray, folder: Path) -> dict[str, float]:
     import pyarrow as pa
 
-    from gobelin.embedding import index
+    from gobelin.embedding.search import index
 
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.asarray(rows).reshape(-1)), WIDTH)
     ids = pa.array([f"r{k}" for k in range(len(rows))])
@@ -261,7 +261,7 @@ def ours_written(rows: np.ndarray, folder: Path) -> dict[str, float]:
 
 
 def ours(folder: Path) -> Iterator[tuple[str, Search]]:
-    from gobelin.embedding import index
+    from gobelin.embedding.search import index
 
     table = index.Index(folder / "index", "space")
     yield (

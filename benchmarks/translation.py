@@ -37,7 +37,7 @@ from gobelin.evidence import intervals
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.generators.translate import Translate
 from gobelin.networks.convolution import ConvEncoder, change, signal_of
-from gobelin.networks.limit import steps_within
+from gobelin.networks.training.limit import steps_within
 
 MANY_STEPS = 10**7  # more than fit into any limit
 HELD_OUT = 0.15  # share of the emoji

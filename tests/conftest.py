@@ -25,7 +25,7 @@ from gobelin.data.fields import Schema, Target  # noqa: E402
 from gobelin.data.read import read  # noqa: E402
 from gobelin.data.samples.shapes import Shapes  # noqa: E402
 from gobelin.data.targets import target_of  # noqa: E402
-from gobelin.embedding import schema  # noqa: E402
+from gobelin.embedding.columns import schema  # noqa: E402
 from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402
 

@@ -58,7 +58,7 @@ DOORS = {
     "opacus": set(),
     "subprocess": {"data.image.svg_process"},
     "arch": {"data.samples.market"},
-    "lancedb": {"embedding.index"},
+    "lancedb": {"embedding.search.index"},
     "skops": {"prediction.saved_estimators"},
     "click": {
         "interfaces.brief",

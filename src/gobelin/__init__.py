@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gobelin.workbench.forget import forget as forget
     from gobelin.workbench.keys import new_keys as new_keys
     from gobelin.workbench.lineage import lineage as lineage
-    from gobelin.workbench.pretrained import from_pretrained as from_pretrained
-    from gobelin.workbench.pretrained import push_to_hub as push_to_hub
+    from gobelin.workbench.save.pretrained import from_pretrained as from_pretrained
+    from gobelin.workbench.save.pretrained import push_to_hub as push_to_hub
     from gobelin.workbench.verify import verify as verify
 
 __version__ = "0.1.0"
@@ -33,10 +33,10 @@ _HOMES = {
     "Signer": "gobelin.data.provenance.c2pa",
     "Workbench": "gobelin.workbench.bench",
     "forget": "gobelin.workbench.forget",
-    "from_pretrained": "gobelin.workbench.pretrained",
+    "from_pretrained": "gobelin.workbench.save.pretrained",
     "lineage": "gobelin.workbench.lineage",
     "new_keys": "gobelin.workbench.keys",
-    "push_to_hub": "gobelin.workbench.pretrained",
+    "push_to_hub": "gobelin.workbench.save.pretrained",
     "read": "gobelin.data.read",
     "verify": "gobelin.workbench.verify",
 }

@@ -31,14 +31,15 @@ from gobelin.core.errors import nearest
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.embedding import lexicon, schema
+from gobelin.embedding import lexicon
 from gobelin.embedding.alignment.align import Align, Alignment
 from gobelin.embedding.alignment.fitting import fit_alignment
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder, Embeddings
 from gobelin.embedding.fitting import fit_encoder
 from gobelin.embedding.lexicon import Lexicon
-from gobelin.embedding.schema import Choices
 from gobelin.interfaces.estimator_inputs import (
     LEAST_WEIGHTED_ROWS,
     dataset_of,

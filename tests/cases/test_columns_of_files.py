@@ -26,9 +26,9 @@ from gobelin.data.image.images import Opening, open_image
 from gobelin.data.read import read
 from gobelin.data.sound.sounds import open_sound
 from gobelin.data.tables.frames import from_frame
+from gobelin.embedding.columns.schema import Choices, build_encoder, infer
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embedder
-from gobelin.embedding.schema import Choices, build_encoder, infer
 from gobelin.quality.data import Check, scan
 
 CHOICES = Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})

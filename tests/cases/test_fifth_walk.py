@@ -17,8 +17,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.split.splits import row_moments
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 
 DAY, NOON = datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 2, 12)
 MIDNIGHT = datetime.datetime(2020, 1, 1)

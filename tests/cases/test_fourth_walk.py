@@ -17,7 +17,7 @@ from gobelin import GobelinError, Workbench
 from gobelin.data.file_kinds import unread
 from gobelin.data.read import read
 from gobelin.data.split.part_names import as_words, part_of
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 from gobelin.workbench.query import texts_of, weighted_parts
 
 GOLDEN = Path(__file__).parents[1] / "golden"

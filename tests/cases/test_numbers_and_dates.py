@@ -18,10 +18,10 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Field
 from gobelin.data.values.dates import days, is_date
 from gobelin.data.values.numbers import Writing, numbers_of
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import Table
-from gobelin.embedding.schema import Choices
 
 N = 60
 NOW = [f"a caption of {k} words" for k in range(N)]

@@ -12,8 +12,8 @@ from PIL import Image
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.read import read
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 
 BOM = "\ufeff"
 

@@ -29,8 +29,8 @@ from gobelin.data.split.splits import Split, assign
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
 from gobelin.data.values.dates import days, undecided
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.workbench.bench import Workbench
 
 N = 60

@@ -18,7 +18,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column
 from gobelin.data.read import read
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 N = 60
 ROWS = [f"{k},{k * k},{('cat', 'dog')[k % 2]}" for k in range(N)]

@@ -24,10 +24,10 @@ from gobelin.data.fields import Column, Field, Target
 from gobelin.data.read import read
 from gobelin.data.targets import target_of
 from gobelin.data.values.dates import days
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import Table
-from gobelin.embedding.schema import Choices
 from gobelin.workbench.bench import Workbench
 
 N = 60

@@ -20,8 +20,8 @@ from gobelin.data.fields import Target
 from gobelin.data.read import read
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 
 N = 60
 CAPTIONS = [f"a caption of {k} words" for k in range(N)]

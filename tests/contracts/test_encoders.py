@@ -23,7 +23,7 @@ from gobelin.data.image.images import png_bytes
 from gobelin.data.mesh.meshes import ply_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, Sample, TrainingCells, Tunable
 from gobelin.embedding.features import Embedder
-from gobelin.networks.pipeline_calls import quiet
+from gobelin.networks.pipelines.calls import quiet
 
 RNG = np.random.default_rng(0)
 

@@ -16,7 +16,7 @@ from gobelin.data.read import read
 from gobelin.data.samples import SampleSet
 from gobelin.data.samples.shapes import COLOURS, SHAPES, Shapes
 from gobelin.data.targets import target_of
-from gobelin.embedding.schema import infer
+from gobelin.embedding.columns.schema import infer
 from gobelin.workbench.run.settings import Settings
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from gobelin.core.errors import GobelinError, nearest, some
 from gobelin.data.read import read
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 
 def arrays(folder: Path) -> None:

@@ -17,7 +17,7 @@ from gobelin.core.files import load_arrays, mapped_arrays
 from gobelin.core.parse import MOST_DEPTH
 from gobelin.core.weights import config_of
 from gobelin.data.provenance.marks import read_lineage, records
-from gobelin.networks.checkpoint import read_checkpoint, write_checkpoint
+from gobelin.networks.training.checkpoint import read_checkpoint, write_checkpoint
 from gobelin.prediction import estimators
 
 DEEP = '{"a":' * (MOST_DEPTH + 1) + "1" + "}" * (MOST_DEPTH + 1)

@@ -27,9 +27,9 @@ from gobelin.data.files import BadCell
 from gobelin.data.read import read
 from gobelin.data.tables import lines
 from gobelin.data.texts import text_bid, text_values
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import TrainingCells
-from gobelin.embedding.schema import Choices
 from gobelin.embedding.text_components import components_of
 
 BESIDE = 60  # megabytes of strips, of libraries that are loaded late, and of making the file

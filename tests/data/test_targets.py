@@ -14,7 +14,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
 from gobelin.data.split.splits import Split, assign, scored_classes
 from gobelin.data.targets import target_of
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
 
 
 def target(

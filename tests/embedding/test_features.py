@@ -18,9 +18,9 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema
 from gobelin.data.files import BadCell
 from gobelin.embedding.alignment.correlation import principal
+from gobelin.embedding.columns.unreadable import unreadable
 from gobelin.embedding.encoders import FittedEncoder
 from gobelin.embedding.features import MOST_CELLS_AT_ONCE, Embedder, Embeddings
-from gobelin.embedding.unreadable import unreadable
 
 SCHEMA = Schema((Column("n", "number"),), (Field("f", "powers", ("n",), "number"),))
 

@@ -18,7 +18,7 @@ from gobelin import Workbench  # noqa: E402
 from gobelin.core import catalog  # noqa: E402
 from gobelin.core.errors import GobelinError  # noqa: E402
 from gobelin.core.files import read_json  # noqa: E402
-from gobelin.networks.pipeline_calls import quiet  # noqa: E402
+from gobelin.networks.pipelines.calls import quiet  # noqa: E402
 
 
 def test_a_run_with_a_model_of_a_folder_is_saved_without_its_place(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.files import read_json
 from gobelin.data.samples.shapes import Shapes
-from gobelin.embedding.index_rows import VECTOR
+from gobelin.embedding.search.index_rows import VECTOR
 from gobelin.quality.probes import IndependentEncoder
 
 Command = Callable[[Path], list[str]]  # run folder -> words

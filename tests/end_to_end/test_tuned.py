@@ -17,7 +17,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.image.images import png_bytes
 from gobelin.prediction.tuning import decision
 from gobelin.workbench.bench import Workbench
-from gobelin.workbench.pretrained import from_pretrained
+from gobelin.workbench.save.pretrained import from_pretrained
 
 PARTS = ["train"] * 72 + ["valid"] * 16 + ["test"] * 16
 SETTINGS: dict[str, Any] = {

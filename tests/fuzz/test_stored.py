@@ -20,8 +20,8 @@ from gobelin import Workbench
 from gobelin.core import config
 from gobelin.core.files import file_hash, load_arrays, mapped_arrays, save_arrays, tree_hash
 from gobelin.core.stages import STAGE_FORMAT, RunFolder
-from gobelin.workbench import saved_run
 from gobelin.workbench.run.settings import Settings, upgraded
+from gobelin.workbench.save import saved_run
 
 SAVED = Path(__file__).parents[1] / "golden" / "saved_run"
 VALUES = st.one_of(

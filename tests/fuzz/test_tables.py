@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.read import read
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters=",;\t\"'"),

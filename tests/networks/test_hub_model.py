@@ -20,7 +20,7 @@ from tiny_models import image_model  # noqa: E402
 
 from gobelin.core.errors import GobelinError, MissingExtra  # noqa: E402
 from gobelin.networks.hub_model import ModelSource  # noqa: E402
-from gobelin.networks.pipeline_calls import quiet  # noqa: E402
+from gobelin.networks.pipelines.calls import quiet  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from PIL import Image
 
 from gobelin.data.read import read
 from gobelin.data.targets import target_of
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.evidence.findings import Finding
 from gobelin.quality.conflicts import conflicts
 

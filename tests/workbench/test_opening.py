@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gobelin.workbench import plan
+from gobelin.workbench.fit import plan
 
 MISSING = """
 import sys

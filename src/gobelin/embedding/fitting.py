@@ -10,8 +10,8 @@ from gobelin.data.fields import Field
 from gobelin.data.image.images import Opening
 from gobelin.data.training_range import with_range
 from gobelin.data.volume.volumes import VolumeOpening
+from gobelin.embedding.columns.schema import default_encoder
 from gobelin.embedding.encoders import Encoder, FittedEncoder, TrainingCells
-from gobelin.embedding.schema import default_encoder
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 

@@ -25,7 +25,7 @@ from gobelin.data.coarse import coarse_counts
 from gobelin.data.fields import Field
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.text_components import texts_of
-from gobelin.networks.ngrams import directions, most_directions
+from gobelin.networks.text.ngrams import directions, most_directions
 
 LEXICAL = ("characters", "words")  # encoders of texts that keep words themselves
 WIDTH = 128  # components, at most

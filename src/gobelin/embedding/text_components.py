@@ -7,7 +7,7 @@ import numpy as np
 from gobelin.data.files import BadCell
 from gobelin.data.texts import joined
 from gobelin.embedding.encoders import TrainingCells
-from gobelin.networks.ngrams import components
+from gobelin.networks.text.ngrams import components
 
 
 def components_of(

@@ -1,7 +1,7 @@
 """Somebody's diffusers pipeline, found, checked and opened: the one door of that library.
 
 A pipeline is a folder, or the id of a repository on the hub. It is opened as data alone: code that
-a folder brings is refused (`networks.pipeline_folder`), and nothing is downloaded unless the user
+a folder brings is refused (`networks.pipelines.folder`), and nothing is downloaded unless the user
 allowed it.
 """
 
@@ -14,9 +14,9 @@ from types import ModuleType
 
 from gobelin.core import hub
 from gobelin.core.errors import GobelinError, MissingExtra
-from gobelin.networks.pipeline import Pipeline, opened
-from gobelin.networks.pipeline_calls import quiet
-from gobelin.networks.pipeline_folder import checked_pipeline, pipeline_fingerprint
+from gobelin.networks.pipelines.calls import quiet
+from gobelin.networks.pipelines.folder import checked_pipeline, pipeline_fingerprint
+from gobelin.networks.pipelines.pipeline import Pipeline, opened
 
 # Files of a repository that are downloaded, and of these the ones that are left out.
 PIPELINE_FILES = ["model_index.json", "*/*.json", "*/*.safetensors", "*/*.txt", "*/*.model"]

@@ -27,8 +27,8 @@ from gobelin.generation.generators import (
     Sampler,
     check_condition,
 )
-from gobelin.networks.limit import Guard, Pilot
-from gobelin.networks.watching import PATIENCE
+from gobelin.networks.training.limit import Guard, Pilot
+from gobelin.networks.training.watching import PATIENCE
 from gobelin.privacy.guarantee import Guarantee, kept_private
 
 

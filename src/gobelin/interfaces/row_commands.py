@@ -81,7 +81,7 @@ def search_command(
 def _print_hits(bench: Any, hits: Any, as_json: bool, whole: bool) -> None:  # noqa: ANN401
     """A line for each row. Its cells are cut, and on a terminal the line to the width of the
     screen. whole: nothing is cut."""
-    from gobelin.workbench.hits import json_cells, shown_cells
+    from gobelin.workbench.search.hits import json_cells, shown_cells
     from gobelin.workbench.shown_rows import cut
 
     schema = bench.run.data.schema

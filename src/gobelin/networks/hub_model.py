@@ -27,8 +27,8 @@ from gobelin.core import hub
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.core.files import file_hash, fingerprint, read_json
 from gobelin.core.parse import Unreadable
-from gobelin.networks.pipeline_calls import OPENING_ERRORS, line, no_bars, quiet
-from gobelin.networks.pipeline_folder import LOADED_SUFFIXES, asked_elsewhere
+from gobelin.networks.pipelines.calls import OPENING_ERRORS, line, no_bars, quiet
+from gobelin.networks.pipelines.folder import LOADED_SUFFIXES, asked_elsewhere
 
 UNPACKED = 4  # numbers that a byte of weights may stand for: two of 4 bits, and tied ones
 # of a repository only these files are downloaded, except the second ones

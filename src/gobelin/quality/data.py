@@ -29,8 +29,8 @@ from gobelin.data.image.pixel_range import BEYOND
 from gobelin.data.media import kinds as media
 from gobelin.data.provenance.marks import is_marked
 from gobelin.data.values.path_spelling import found_below
+from gobelin.embedding.columns.unreadable import unreadable
 from gobelin.embedding.features import Embedder, Embeddings
-from gobelin.embedding.unreadable import unreadable
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 from gobelin.quality.few_rows import FEW_NOTE, FEW_ROWS

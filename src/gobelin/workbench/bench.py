@@ -19,11 +19,11 @@ from gobelin.data.tables.frames import TableLike
 from gobelin.evidence.conclusion import conclusion_lines
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
-from gobelin.workbench import hits, predict
-from gobelin.workbench.evaluation import Evaluation
+from gobelin.workbench.evaluate.evaluation import Evaluation
 from gobelin.workbench.explain.findings import Explanation
 from gobelin.workbench.export_folder import refuse_used_folder
 from gobelin.workbench.opening import begun, make_base_space, opened
+from gobelin.workbench.predict import predict
 from gobelin.workbench.query import (
     ARGUMENTS,
     Given,
@@ -36,7 +36,8 @@ from gobelin.workbench.query import (
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.verbs import VERBS as VERBS
-from gobelin.workbench.search_parts import search_parts
+from gobelin.workbench.search import hits
+from gobelin.workbench.search.parts import search_parts
 
 
 @typed_methods(**ARGUMENTS)
@@ -91,7 +92,7 @@ class Workbench:
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
-        from gobelin.workbench.check import checked, warn
+        from gobelin.workbench.check.check import checked, warn
 
         needs.data(self.run, "check")
         make_base_space(self.run)
@@ -102,7 +103,7 @@ class Workbench:
 
     def fit(self, generator: bool = False) -> list[Finding]:
         """Fit encoders and predictor; with `generator`, the shared space and the generator too."""
-        from gobelin.workbench import fit
+        from gobelin.workbench.fit import fit
 
         needs.data(self.run, "fit")
         fit.refuse(self.run, generator)
@@ -122,7 +123,7 @@ class Workbench:
 
         data: labelled rows that were not in the run, not stored. root, max_bad: as of `predict`.
         """
-        from gobelin.workbench import evaluate
+        from gobelin.workbench.evaluate import evaluate
 
         if data is None:
             needs.data(self.run, "evaluate")
@@ -180,7 +181,7 @@ class Workbench:
         asked = search_parts(self.run.space, parts)  # before an index is made
         rows = hits.found(self.run.space, asked, k, where)
         if sheet is not None:
-            from gobelin.workbench import hit_sheet
+            from gobelin.workbench.search import sheet as hit_sheet
 
             hit_sheet.draw(Path(sheet), self.run.space, rows, parts)
         return rows
@@ -193,7 +194,7 @@ class Workbench:
         add: another data set, whose rows are found too; nothing is trained on them. delete: ids of
         rows that are not found any more. A run fitted with other settings forgets these changes.
         """
-        from gobelin.workbench import search
+        from gobelin.workbench.search import search
 
         self.run = needs.index(self.run, "index")
         added = add if add is None or isinstance(add, Dataset) else read(add)
@@ -201,7 +202,7 @@ class Workbench:
 
     def recall(self) -> list[Finding]:
         """Recall of search on validation rows, for every ordered pair of fields."""
-        from gobelin.workbench import search
+        from gobelin.workbench.search import search
 
         needs.data(self.run, "search --recall")
         self.run = needs.predictor(self.run)
@@ -356,7 +357,7 @@ class Workbench:
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """The work of `fit`, or with `augment` of a study of the fitted run; nothing is done."""
-        from gobelin.workbench import plan
+        from gobelin.workbench.fit import plan
 
         if augment:
             from gobelin.workbench.augment import plan as study_plan
@@ -369,7 +370,7 @@ class Workbench:
     @needs.usable_values
     def summary(self) -> list[str]:
         """The contents of the run folder, in a few lines."""
-        from gobelin.workbench import plan
+        from gobelin.workbench.fit import plan
 
         return plan.summary(self.run)
 
@@ -379,7 +380,7 @@ class Workbench:
         folder: new or empty. index: adds ids and shared vectors of the rows, so that it can be
         searched. Raises GobelinError for a run without a predictor and a folder that isn't empty.
         """
-        from gobelin.workbench import save
+        from gobelin.workbench.save import save
 
         self.run = needs.predictor(self.run)
         save.save(self.run, self.findings(), Path(folder), index)
@@ -388,13 +389,13 @@ class Workbench:
     def push_to_hub(self, repo_id: str, private: bool = True, index: bool = False) -> str:
         """Send the files of `save_pretrained` to OWNER/REPOSITORY on the hub; its address. A
         repository that does not exist is created."""
-        from gobelin.workbench import save
+        from gobelin.workbench.save import save
 
         return save.pushed(self.save_pretrained, self.run.folder, repo_id, private, index)
 
     @needs.usable_values
     def card(self) -> str:
         """The model card of a saved run, as Markdown."""
-        from gobelin.workbench import save
+        from gobelin.workbench.save import save
 
         return save.card_of(self.run.folder)

@@ -31,10 +31,10 @@ from gobelin.evidence.findings import Finding
 from gobelin.prediction.predictor import Predictions
 from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.explain.asked import AskedRow, named_row, of_query, of_run
-from gobelin.workbench.hits import FILES, found, text_of
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
-from gobelin.workbench.search_parts import parts_of_row, search_parts
+from gobelin.workbench.search.hits import FILES, found, text_of
+from gobelin.workbench.search.parts import parts_of_row, search_parts
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
 MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with

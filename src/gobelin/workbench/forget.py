@@ -31,7 +31,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.read import read
 from gobelin.data.split.parts import RecordedParts, TrainedNames
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, POOL
 from gobelin.workbench.bench import Workbench

@@ -15,12 +15,12 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.read import read, refuse_missing
 from gobelin.data.tables.frames import TableLike
 from gobelin.data.tables.hub_datasets import hub_name
-from gobelin.embedding.schema import restored
-from gobelin.workbench import disclosure, saved_run
-from gobelin.workbench.portable import names_of, portable
+from gobelin.embedding.columns.schema import restored
 from gobelin.workbench.run import replay
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.settings import Settings, reopened, upgraded
+from gobelin.workbench.save import disclosure, saved_run
+from gobelin.workbench.save.portable import names_of, portable
 
 
 def begun(

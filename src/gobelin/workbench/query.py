@@ -11,8 +11,8 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.data.fields import Cell, Field
 from gobelin.data.values.dates import YEAR_ALONE
+from gobelin.embedding.columns.schema import build_encoder
 from gobelin.embedding.encoders import Encoder
-from gobelin.embedding.schema import build_encoder
 from gobelin.workbench.run.data import RunData
 
 Text = str | float | Path  # what a part of a query may be; a path names an image or a sound

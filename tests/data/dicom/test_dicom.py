@@ -26,7 +26,7 @@ from gobelin.data.read import read as read_table
 from gobelin.data.training_range import with_range
 from gobelin.data.volume.files import open_volume, volume_query
 from gobelin.data.volume.volumes import ARBITRARY, HOUNSFIELD, VolumeOpening
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 SAMPLES = Path(pydicom.__file__).parent / "data"
 FILES = sorted(

@@ -17,7 +17,7 @@ from gobelin.data.image.images import Opening, open_image
 from gobelin.data.read import read
 from gobelin.data.volume.files import open_volume
 from gobelin.data.volume.volumes import VolumeOpening
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 PLANTED = {
     "PatientID": "MRN-7788123",

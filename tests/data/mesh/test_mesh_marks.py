@@ -82,10 +82,10 @@ def test_a_bomb_is_not_unpacked() -> None:
 def test_a_marked_mesh_is_no_real_row(tmp_path: Path) -> None:
     """As for images and volumes: the row is set aside where it claims to be real."""
     from gobelin.data.read import read
+    from gobelin.embedding.columns.schema import Choices, infer
     from gobelin.embedding.encoders import TrainingCells
     from gobelin.embedding.encoders.mesh import Mesh
     from gobelin.embedding.features import Embedder
-    from gobelin.embedding.schema import Choices, infer
 
     made = medium("mesh").marked(grid_of(torus(), 16).values[..., None], LINEAGE)
     for k in range(12):

@@ -29,7 +29,7 @@ from gobelin.data.mesh.meshes import (
 )
 from gobelin.data.read import read
 from gobelin.data.tables.file_columns import as_files
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 trimesh = pytest.importorskip("trimesh")
 OFF = "OFF\n4 2 0\n0 0 0\n2 0 0\n2 2 0\n0 2 0\n3 0 1 2\n3 0 2 3\n"

@@ -12,7 +12,7 @@ from gobelin.data.image.images import Opening, open_image
 from gobelin.data.read import read
 from gobelin.data.volume.files import open_volume
 from gobelin.data.volume.volumes import BYTE, VolumeOpening
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 RNG = np.random.default_rng(0)
 

@@ -16,7 +16,7 @@ import soundfile
 from gobelin.core import arrow
 from gobelin.core.errors import GobelinError
 from gobelin.data.read import read
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 ROWS = [
     {"name": "a, b", "n": "1"},

@@ -28,7 +28,7 @@ from gobelin.data.sound.sounds import open_sound
 from gobelin.data.tar_members import member_of
 from gobelin.data.volume.files import open_volume, volume_share
 from gobelin.data.volume.volumes import VolumeOpening
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 
 def png(seed: int) -> bytes:

@@ -13,7 +13,7 @@ pytest.importorskip("pydicom")
 
 from gobelin.data.fields import Target  # noqa: E402
 from gobelin.data.read import read  # noqa: E402
-from gobelin.embedding.schema import Choices, infer  # noqa: E402
+from gobelin.embedding.columns.schema import Choices, infer  # noqa: E402
 from gobelin.quality import shortcuts  # noqa: E402
 
 PATIENTS = 24

@@ -17,7 +17,7 @@ from gobelin.core import config
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.data.read import read
 from gobelin.data.samples.sweethome import Sweethome, family
-from gobelin.embedding.schema import infer
+from gobelin.embedding.columns.schema import infer
 from gobelin.workbench.run.settings import Settings
 
 INSTALLED = Path(Sweethome().folder)

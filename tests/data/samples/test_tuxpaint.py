@@ -14,7 +14,7 @@ from gobelin.core import config
 from gobelin.core.errors import GobelinError, MissingExtra
 from gobelin.data.read import read
 from gobelin.data.samples.tuxpaint import Tuxpaint
-from gobelin.embedding.schema import infer
+from gobelin.embedding.columns.schema import infer
 from gobelin.workbench.run.settings import Settings
 
 INSTALLED = Path(Tuxpaint().folder)

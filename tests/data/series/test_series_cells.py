@@ -22,7 +22,7 @@ from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
 from gobelin.data.read import read
 from gobelin.data.series.windows import open_series, series_key, series_query, series_share
-from gobelin.embedding.schema import Choices, infer
+from gobelin.embedding.columns.schema import Choices, infer
 
 RNG = np.random.default_rng(0)
 NAN = float("nan")

@@ -16,9 +16,9 @@ from gobelin.data.fields import Field, Target
 from gobelin.data.files import BadCell
 from gobelin.data.split.splits import Split, assign
 from gobelin.data.values.dates import DATE_ORDERS, days, is_date, span, undecided
+from gobelin.embedding.columns.schema import Choices, infer
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import Table
-from gobelin.embedding.schema import Choices, infer
 
 CHRISTMAS = float((datetime.date(2026, 12, 24) - datetime.date(1970, 1, 1)).days)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gobelin.data.values.spelling import one_value, spelled
-from gobelin.embedding.roles import role_remark
+from gobelin.embedding.columns.roles import role_remark
 
 
 class Counted:

@@ -20,7 +20,7 @@ from tiny_models import audio_model  # noqa: E402
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
 from gobelin.embedding.encoders.audio_model import AudioModel, FittedAudioModel  # noqa: E402
-from gobelin.networks.pipeline_calls import quiet  # noqa: E402
+from gobelin.networks.pipelines.calls import quiet  # noqa: E402
 
 KINDS = ("clap", "whisper", "ast", "wav2vec2")
 FIELD = Field("sound", "audio_model", ("a",), "audio")

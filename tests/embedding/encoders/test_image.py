@@ -20,7 +20,7 @@ from gobelin.data.image.images import png_bytes  # noqa: E402
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.image import FittedImage, Image  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402
-from gobelin.networks import low_rank  # noqa: E402
+from gobelin.networks.pipelines import low_rank  # noqa: E402
 from gobelin.prediction.tuning import decision  # noqa: E402
 
 PIXELS = 48

@@ -20,7 +20,7 @@ from gobelin.data.fields import Field  # noqa: E402
 from gobelin.data.image.images import png_bytes  # noqa: E402
 from gobelin.embedding.encoders import image_model as module  # noqa: E402
 from gobelin.embedding.encoders.image_model import FittedImageModel, ImageModel  # noqa: E402
-from gobelin.networks.pipeline_calls import quiet  # noqa: E402
+from gobelin.networks.pipelines.calls import quiet  # noqa: E402
 
 KINDS = ("clip", "siglip", "vit", "dinov2", "convnext")
 SHAPES = ((64, 40), (33, 90), (32, 32), (200, 201), (10, 17))

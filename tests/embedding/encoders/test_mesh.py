@@ -20,9 +20,9 @@ from gobelin.data.mesh.meshes import NOT_CLOSED, Mesh, ply_bytes
 from gobelin.data.mesh.shape import shape_width
 from gobelin.data.mesh.views import turntable, views
 from gobelin.embedding import pictured
+from gobelin.embedding.columns.schema import default_encoder
 from gobelin.embedding.encoders import Classes, Sample, TrainingCells
 from gobelin.embedding.encoders.mesh import Mesh as Settings
-from gobelin.embedding.schema import default_encoder
 
 FIELD, KINDS = Field("thing", "mesh", ("thing",), "mesh"), {"thing": "mesh"}
 SMALL = {"network": "pixels", "views": 4, "pixels": 32}

@@ -17,7 +17,7 @@ from gobelin.data.fields import Field  # noqa: E402
 from gobelin.data.texts import LETTERS_AT_ONCE  # noqa: E402
 from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.encoders.text import FittedText, Text  # noqa: E402
-from gobelin.networks.token_windows import vectors  # noqa: E402
+from gobelin.networks.text.token_windows import vectors  # noqa: E402
 
 ENGLISH = [
     "a red flower",

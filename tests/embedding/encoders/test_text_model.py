@@ -18,8 +18,8 @@ from gobelin.core.errors import GobelinError, MissingExtra  # noqa: E402
 from gobelin.core.machine import Runtime  # noqa: E402
 from gobelin.data.fields import Field  # noqa: E402
 from gobelin.embedding.encoders.text_model import FittedTextModel, TextModel  # noqa: E402
-from gobelin.networks.pipeline_calls import quiet  # noqa: E402
-from gobelin.networks.sentences import MODES, UNKNOWN_LETTERS, pooling  # noqa: E402
+from gobelin.networks.pipelines.calls import quiet  # noqa: E402
+from gobelin.networks.text.sentences import MODES, UNKNOWN_LETTERS, pooling  # noqa: E402
 
 TEXTS = [
     "red dog",

@@ -16,10 +16,10 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell
+from gobelin.embedding.columns.schema import default_encoder
 from gobelin.embedding.encoders import Sample, TrainingCells
 from gobelin.embedding.encoders.volume import SIZES, WIDTH, Volume, pictures
 from gobelin.embedding.fitting import fit_encoder
-from gobelin.embedding.schema import default_encoder
 
 FIELD = Field("scan", "volume", ("scan",), "volume")
 KINDS = {"scan": "volume"}

@@ -13,7 +13,7 @@ from gobelin.data.fields import Field
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.characters import Characters
 from gobelin.embedding.encoders.words import Words
-from gobelin.networks.ngrams import shares
+from gobelin.networks.text.ngrams import shares
 
 TEXTS = [
     "a red flower",

@@ -32,7 +32,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.generation.generators.pretrained import Pretrained, PretrainedSampler
 from gobelin.networks.dcgan import FACES_PACKAGE, faces_file
-from gobelin.networks.denoise import noise_loss
+from gobelin.networks.pipelines.denoise import noise_loss
 
 COLOURS = np.array([[220, 30, 30], [30, 60, 220]])
 UNET, WORDS = "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"
@@ -334,11 +334,13 @@ def test_a_killed_training_ends_with_the_same_weights(
         if done == 55:
             raise KeyboardInterrupt
 
-    import gobelin.networks.training
+    import gobelin.networks.training.loop
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            gobelin.networks.training._Loop, "due", lambda loop: loop.good["done"] > loop.on_disk
+            gobelin.networks.training.loop._Loop,
+            "due",
+            lambda loop: loop.good["done"] > loop.on_disk,
         )
         with pytest.raises(KeyboardInterrupt):
             settings.fit(planted(8), planted(4), Context(RUNTIME, tmp_path / "killed", 60, die))

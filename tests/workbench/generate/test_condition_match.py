@@ -17,8 +17,8 @@ from gobelin.core import catalog
 from gobelin.core.machine import Runtime
 from gobelin.data.samples.shapes import Shapes
 from gobelin.embedding.alignment.align import Shared
-from gobelin.embedding.index import Index, create
-from gobelin.embedding.index_rows import rows_of
+from gobelin.embedding.search.index import Index, create
+from gobelin.embedding.search.index_rows import rows_of
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Condition, Controls
 from gobelin.quality.probes import (

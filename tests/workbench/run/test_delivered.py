@@ -33,20 +33,20 @@ USERS = {
     "report/opening.py:sentences",  # its cross-fitted score, as words
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
-    "workbench/card.py:render",  # whether there is one
+    "workbench/save/card.py:render",  # whether there is one
     "workbench/describe.py:described",
-    "workbench/evaluation.py:lines",  # its cross-fitted score, as words
-    "workbench/evaluate.py:evaluated",  # its cross-fitted score
-    "workbench/evaluate.py:evaluated_on",  # other rows, which it has not seen
+    "workbench/evaluate/evaluation.py:lines",  # its cross-fitted score, as words
+    "workbench/evaluate/evaluate.py:evaluated",  # its cross-fitted score
+    "workbench/evaluate/evaluate.py:evaluated_on",  # other rows, which it has not seen
     "workbench/explain/answers.py:answers_of_run",  # explains its answers
-    "workbench/fit.py:fit",  # makes it
-    "workbench/fit.py:fitted",  # its count of rows
-    "workbench/fit.py:key_of_curves",
-    "workbench/plan.py:planned",  # its count of heads
-    "workbench/predict.py:predicted",
+    "workbench/fit/fit.py:fit",  # makes it
+    "workbench/fit/fit.py:fitted",  # its count of rows
+    "workbench/fit/fit.py:key_of_curves",
+    "workbench/fit/plan.py:planned",  # its count of heads
+    "workbench/predict/predict.py:predicted",
     "workbench/run/chain.py:delivered",
-    "workbench/save.py:_source",
-    "workbench/save.py:_stages",
+    "workbench/save/save.py:_source",
+    "workbench/save/save.py:_stages",
 }
 SETTINGS = config.merge(
     config.assignments(SMALL),

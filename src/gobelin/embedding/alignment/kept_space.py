@@ -13,8 +13,8 @@ from gobelin.core.files import file_name
 from gobelin.core.machine import Progress, Runtime
 from gobelin.core.stages import RunFolder
 from gobelin.data.fields import Field
-from gobelin.embedding import schema
 from gobelin.embedding.alignment.align import Align, Alignment
+from gobelin.embedding.columns import schema
 from gobelin.embedding.encoders import NamesClasses
 from gobelin.embedding.features import Embedder, Embeddings
 

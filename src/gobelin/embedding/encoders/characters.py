@@ -23,7 +23,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import joined, text_key, text_query
 from gobelin.embedding.encoders import Sample, TrainingCells
 from gobelin.embedding.text_components import components_of, rare_buckets
-from gobelin.networks.ngrams import shares
+from gobelin.networks.text.ngrams import shares
 
 
 @settings_class

@@ -34,8 +34,8 @@ from gobelin.data.files import BadCell
 from gobelin.data.values.dates import days, is_date, undecided
 from gobelin.data.values.numbers import COMMA, Writing, decimal_mark, is_code, means_none
 from gobelin.data.values.spelling import spelled, usual
+from gobelin.embedding.columns.number_remarks import date_remark, number_remark
 from gobelin.embedding.encoders import Far, Sample, TrainingCells, common
-from gobelin.embedding.number_remarks import date_remark, number_remark
 from gobelin.embedding.part_means import middle_and_scale, part_means
 
 NORMAL = NormalDist()

@@ -22,7 +22,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import pieces, text_bid, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
-from gobelin.networks.token_windows import Branch, EncoderWeights, WordTokens, vectors
+from gobelin.networks.text.token_windows import Branch, EncoderWeights, WordTokens, vectors
 
 BEFORE_OF_BRANCHES = (0, 1, 2)  # tokens before a token in the window of each of its convolutions
 KNOWN_TEXT = "Ein Gobelin, 2 Fäden: \u7e54\u7269"  # both forward passes read it, to be compared

@@ -27,7 +27,7 @@ from gobelin.data.texts import text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
 from gobelin.embedding.hub_encoder import HubEncoder, restored
 from gobelin.networks.pooling import means
-from gobelin.networks.sentences import Sentences, TextTokenizer
+from gobelin.networks.text.sentences import Sentences, TextTokenizer
 
 # Tokens of a batch, paddings counted: longer texts go in smaller batches, which fit into a
 # processor's cache.

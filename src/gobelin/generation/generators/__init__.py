@@ -19,8 +19,8 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.data.coarse import LEAST_GROUPS
-from gobelin.networks.limit import Guard, Pilot
-from gobelin.networks.watching import PATIENCE
+from gobelin.networks.training.limit import Guard, Pilot
+from gobelin.networks.training.watching import PATIENCE
 from gobelin.privacy.guarantee import Guarantee, kept_private
 
 CONDITION_PARTS = ("vectors", "target", "text", "source", "mask")
@@ -143,7 +143,7 @@ class ImageRows:
         often. Raises a GobelinError where all weights are 0."""
         if self.weights is not None and not self.weights.any():
             raise self.no_weight()
-        from gobelin.networks.training import shuffled  # it loads torch
+        from gobelin.networks.training.loop import shuffled  # it loads torch
 
         return shuffled(step, len(self), batch, seed, self.weights)
 
@@ -157,7 +157,7 @@ class Context:
     steps: int  # of the training, decided once and recorded by the caller
     progress: Progress = field(default=silent)
     # Held-out scores without a better one after which training stops; 0 = never. The best weights
-    # are taken either way (`networks.watching`).
+    # are taken either way (`networks.training.watching`).
     patience: int = PATIENCE
     pilot: Pilot | Guard | None = None  # ends the training where a limit of time says so
     end: int = 0  # the step after which a limit of time ended the training; 0 = none

@@ -53,8 +53,8 @@ from gobelin.networks.flow_path import (
     Velocity,
     VelocityField,
 )
-from gobelin.networks.limit import mean_over_first
-from gobelin.networks.training import descend
+from gobelin.networks.training.limit import mean_over_first
+from gobelin.networks.training.loop import descend
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 STRIDES = 2  # evaluations up to which learned strides are used: more do better without them

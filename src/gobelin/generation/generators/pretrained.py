@@ -35,11 +35,11 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.generation.pipelines import open_pipeline
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.dcgan import FACES_PACKAGE, faces
-from gobelin.networks.denoise import AdapterTraining
 from gobelin.networks.hub_model import PLACE_SETTINGS
-from gobelin.networks.pipeline import ImageRequest
-from gobelin.networks.pipeline_calls import fitted_signal, line
-from gobelin.networks.training import TrainingSettings, run
+from gobelin.networks.pipelines.calls import fitted_signal, line
+from gobelin.networks.pipelines.denoise import AdapterTraining
+from gobelin.networks.pipelines.pipeline import ImageRequest
+from gobelin.networks.training.loop import TrainingSettings, run
 
 PRETRAINED_FORMAT = 1  # of the saved folder
 # Steps of a LoRA by default. A pretrained network needs few; a step of a large one takes seconds.

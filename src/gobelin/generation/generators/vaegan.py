@@ -51,8 +51,8 @@ from gobelin.networks.convolution import (
     signal_of,
 )
 from gobelin.networks.dimensions import LAST
-from gobelin.networks.limit import mean_over_first
-from gobelin.networks.training import TrainingSettings, descend
+from gobelin.networks.training.limit import mean_over_first
+from gobelin.networks.training.loop import TrainingSettings, descend
 
 PRIOR_EVALUATIONS = 8  # of the prior for an image when `Controls.steps` is 0
 DISTANCE_ROWS = 256  # rows whose pixel distance is measured after a fit, at most

@@ -38,9 +38,10 @@ from gobelin.embedding.encoders import FittedEncoder, Tunable
 from gobelin.embedding.features import Embedder
 from gobelin.evidence import comparison
 from gobelin.evidence.findings import Finding
-from gobelin.networks import low_rank, training
-from gobelin.networks.limit import Pilot, steps_within
-from gobelin.networks.watching import Watch
+from gobelin.networks.pipelines import low_rank
+from gobelin.networks.training import loop as training
+from gobelin.networks.training.limit import Pilot, steps_within
+from gobelin.networks.training.watching import Watch
 from gobelin.prediction import fusion_choice
 from gobelin.prediction.cross_fit import (
     LEAST_LABELLED_ROWS,

@@ -23,8 +23,9 @@ from gobelin.core.workers import in_order
 from gobelin.data.dataset import Dataset
 from gobelin.embedding.encoders import Tunable
 from gobelin.embedding.features import Embedder
-from gobelin.networks import low_rank, training
 from gobelin.networks.convolution import change, pixels_of, signal_of
+from gobelin.networks.pipelines import low_rank
+from gobelin.networks.training import loop as training
 from gobelin.prediction.cross_fit import Training, balanced
 from gobelin.prediction.heads.batched import losses
 from gobelin.prediction.heads.draws import shown_fields

@@ -16,8 +16,8 @@ from gobelin.core import catalog
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Target
 from gobelin.data.targets import target_of
+from gobelin.embedding.columns.schema import weights_of
 from gobelin.embedding.features import Embeddings
-from gobelin.embedding.schema import weights_of
 from gobelin.workbench.augment.generated_images import GeneratedImages
 from gobelin.workbench.augment.generators import arm_names, trainings_of
 from gobelin.workbench.augment.parents import Parents

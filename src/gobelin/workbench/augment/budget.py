@@ -24,7 +24,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.evidence.findings import Finding
-from gobelin.networks.limit import FIRST_PART
+from gobelin.networks.training.limit import FIRST_PART
 from gobelin.prediction.heads.job import Job
 from gobelin.workbench.augment.generators import names
 from gobelin.workbench.augment.parents import Parents

@@ -15,7 +15,7 @@ from gobelin.workbench.augment.generators import arm_names, names, trainings_of
 from gobelin.workbench.augment.parents import Parents
 from gobelin.workbench.augment.row_losses import planned as planned_references
 from gobelin.workbench.augment.selection import exchangeable
-from gobelin.workbench.plan import training_plan
+from gobelin.workbench.fit.plan import training_plan
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 

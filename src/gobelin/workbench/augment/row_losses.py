@@ -23,8 +23,8 @@ from gobelin.generation import sampling
 from gobelin.generation.generators import KnowsLoss
 from gobelin.privacy.audits import References
 from gobelin.privacy.reference_attack import FOR_LIRA
-from gobelin.workbench import cost
 from gobelin.workbench.augment.generators import GeneratorTraining
+from gobelin.workbench.fit import cost
 from gobelin.workbench.run.chain import Run
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that

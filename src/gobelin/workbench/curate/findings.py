@@ -7,8 +7,8 @@ import numpy as np
 from gobelin.evidence.findings import Finding
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.curate.decisions import Decisions, caption_field, decisions
-from gobelin.workbench.hits import FILES
 from gobelin.workbench.run.chain import Run
+from gobelin.workbench.search.hits import FILES
 from gobelin.workbench.thumbnails import thumbnail
 
 SHOWN_SUSPECTS = 16  # images of suspects, each beside a sure row

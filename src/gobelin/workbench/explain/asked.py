@@ -13,7 +13,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell
 from gobelin.embedding.features import Embeddings
 from gobelin.quality.data import Check
-from gobelin.workbench.predict import new_rows
+from gobelin.workbench.predict.predict import new_rows
 from gobelin.workbench.query import query_cells
 from gobelin.workbench.run import needs
 from gobelin.workbench.run.chain import Run

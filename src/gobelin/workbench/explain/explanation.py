@@ -39,7 +39,7 @@ from gobelin.workbench.explain.answers import (
 from gobelin.workbench.explain.asked import AskedRow, named_row, of_data, of_query, of_run
 from gobelin.workbench.explain.findings import Explanation, lines_of_row, of_row
 from gobelin.workbench.export_folder import refuse_no_folder
-from gobelin.workbench.predict import other_rows
+from gobelin.workbench.predict.predict import other_rows
 from gobelin.workbench.run import needs, verbs
 from gobelin.workbench.run.chain import Run
 

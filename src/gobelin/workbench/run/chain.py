@@ -18,7 +18,7 @@ from gobelin.core.files import write_json
 from gobelin.core.machine import Progress, environment
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
 from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL
 from gobelin.workbench.run import data_files, parts
 from gobelin.workbench.run.checked_rows import CheckedRows, Resample

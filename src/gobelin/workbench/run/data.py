@@ -20,7 +20,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.split.parts import TrainedNames
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
 from gobelin.workbench.run import parts
 from gobelin.workbench.run.kept_rows import source_mark
 from gobelin.workbench.run.rows import Rows, read_rows

@@ -10,15 +10,16 @@ from gobelin.core.config import resolved
 from gobelin.core.files import file_name, read_json, write_json
 from gobelin.core.progress import step
 from gobelin.data.fields import Field
-from gobelin.embedding import lexicon, schema
+from gobelin.embedding import lexicon
 from gobelin.embedding.alignment import kept_space
+from gobelin.embedding.columns import schema
 from gobelin.embedding.encoders import FittedEncoder, TrainingCells
 from gobelin.embedding.features import Embedder
 from gobelin.embedding.fitting import fit_encoder
 from gobelin.embedding.late_encoders import EncoderFacts, LoadedLate
 from gobelin.embedding.lexicon import Lexicon
-from gobelin.workbench import disclosure
 from gobelin.workbench.run.data import RunData
+from gobelin.workbench.save import disclosure
 
 WORDS = "words"  # folder in the stage of an encoder of texts
 FACTS = "facts.json"  # in the stage of every encoder: its width and fingerprint

@@ -19,11 +19,11 @@ from gobelin.core.later import in_key, without_unchanged
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
 from gobelin.data.media import Medium, medium
-from gobelin.embedding.schema import build_encoder, default_encoder
+from gobelin.embedding.columns.schema import build_encoder, default_encoder
 from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
 from gobelin.generation.sampling import Generation
-from gobelin.networks.limit import Guard, Pilot, ended_within, pilot_within
+from gobelin.networks.training.limit import Guard, Pilot, ended_within, pilot_within
 from gobelin.privacy.guarantee import Budget
 from gobelin.privacy.terms import Terms
 from gobelin.workbench.run import privacy_ledger, verbs

@@ -1,9 +1,10 @@
 """The rows of a run that search finds: those of its data as the fit left them, and changes by
 `gobelin index`.
 
-The rows of the data are a stage (`embedding.stored_rows`), which answers a question without a
-database. The database (`embedding.index`) is made from that stage where a question has a filter,
-where rows are added or deleted, and where there are more rows than one product should read.
+The rows of the data are a stage (`embedding.search.stored_rows`), which answers a question without
+a database. The database (`embedding.search.index`) is made from that stage where a question has a
+filter, where rows are added or deleted, and where there are more rows than one product should
+read.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ import pyarrow as pa
 from gobelin.core.arrow import floats
 from gobelin.core.files import write_json
 from gobelin.core.stages import RunFolder
-from gobelin.embedding import row_search, stored_rows
-from gobelin.embedding.index import (
+from gobelin.embedding.search import row_search, stored_rows
+from gobelin.embedding.search.index import (
     AS_FITTED,
     MOST_PRODUCT_ROWS,
     Index,
     create,
     warn_of_lost_changes,
 )
-from gobelin.embedding.index_rows import (
+from gobelin.embedding.search.index_rows import (
     FIELD_VECTORS,
     ID,
     ROOT,
@@ -38,9 +39,9 @@ from gobelin.embedding.index_rows import (
     with_fields,
     with_vectors,
 )
-from gobelin.embedding.row_filter import column_name
-from gobelin.embedding.row_search import Part
-from gobelin.embedding.stored_rows import ChangedRows, Compared, StoredRows
+from gobelin.embedding.search.row_filter import column_name
+from gobelin.embedding.search.row_search import Part
+from gobelin.embedding.search.stored_rows import ChangedRows, Compared, StoredRows
 
 INDEX = "index"  # folder of the database; a saved run may lack it
 # Of more rows than MOST_PRODUCT_ROWS the database chooses so many first, by the rows' mean vectors.

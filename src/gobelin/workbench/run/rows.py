@@ -20,7 +20,7 @@ from gobelin.data.split.parts import NamedRows, RecordedParts
 from gobelin.data.split.purging import TimeOrder, purged, time_order
 from gobelin.data.split.splits import Split, scored_classes
 from gobelin.data.targets import target_of
-from gobelin.embedding import schema
+from gobelin.embedding.columns import schema
 from gobelin.prediction.abstention import check_limit
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
 from gobelin.prediction.scoring import check_metric

@@ -21,7 +21,12 @@ from gobelin.data.budget import Reading
 from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.split.splits import Split
 from gobelin.embedding.alignment.align import Align
-from gobelin.embedding.schema import Choices, build_encoder, default_encoder, default_encoders
+from gobelin.embedding.columns.schema import (
+    Choices,
+    build_encoder,
+    default_encoder,
+    default_encoders,
+)
 from gobelin.generation.sampling import Generation
 from gobelin.prediction.cross_fit import Predict
 from gobelin.prediction.fusion import Fusion

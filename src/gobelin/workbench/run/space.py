@@ -13,12 +13,12 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
 from gobelin.core.machine import derived_seed
 from gobelin.core.stages import RunFolder
-from gobelin.embedding import stored_rows
 from gobelin.embedding.alignment import kept_space
 from gobelin.embedding.alignment.align import Align, Alignment, Shared
-from gobelin.embedding.index import INDEX_FORMAT
-from gobelin.embedding.index_rows import columns_of
-from gobelin.embedding.stored_rows import STORED_ROWS_FORMAT, Description, StoredRows
+from gobelin.embedding.search import stored_rows
+from gobelin.embedding.search.index import INDEX_FORMAT
+from gobelin.embedding.search.index_rows import columns_of
+from gobelin.embedding.search.stored_rows import STORED_ROWS_FORMAT, Description, StoredRows
 from gobelin.workbench.run.checked_rows import CheckedRows
 from gobelin.workbench.run.features import RunFeatures
 from gobelin.workbench.run.row_index import INDEX, RowIndex

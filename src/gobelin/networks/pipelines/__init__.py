@@ -1,0 +1,1 @@
+"""Pipelines of diffusers: opened, checked, called, and tuned by a few added weights."""

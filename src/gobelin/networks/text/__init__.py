@@ -1,0 +1,1 @@
+"""Networks and counts that read texts."""

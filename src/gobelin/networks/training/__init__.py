@@ -1,0 +1,1 @@
+"""The one training loop: its limit, its looks at the way, its checkpoints."""
