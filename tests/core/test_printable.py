@@ -19,7 +19,7 @@ from gobelin.core.printable import (
     json_text,
     printable,
 )
-from gobelin.workbench.predict.file import write
+from gobelin.workbench.predict.prediction_file import write
 
 UNSAFE = {
     "\x1b[31mred\x1b[0m": r"\x1b[31mred\x1b[0m",

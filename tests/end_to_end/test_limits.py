@@ -21,8 +21,7 @@ from gobelin.core.files import tree_hash
 from gobelin.data.samples.shapes import Shapes
 from gobelin.generation.generators import flow, vaegan
 from gobelin.interfaces.cli import main
-from gobelin.networks.training import limit
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import limit, training
 
 SETS = [
     *SMALL,

@@ -22,7 +22,7 @@ from gobelin.core.machine import Runtime, derived_seed, generator
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows
 from gobelin.generation.sizes import refuse_size
 from gobelin.networks.condition import ConditionEmbedding, ConditionTensors
-from gobelin.networks.training.loop import Task, TrainingSettings, run
+from gobelin.networks.training.training import Task, TrainingSettings, run
 from gobelin.networks.training.watching import (
     GRID_IMAGES,
     LEAST_VALIDATION_ROWS,

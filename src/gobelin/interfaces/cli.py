@@ -216,7 +216,7 @@ def predict_command(
     with loading():
         from gobelin.core.output import is_standard_output, output_file
         from gobelin.data.read import read_as_written
-        from gobelin.workbench.predict import file as prediction_file
+        from gobelin.workbench.predict import prediction_file
 
     suffix = prediction_file.format_of(target)
     with output_file(target) as temporary:

@@ -22,7 +22,7 @@ from gobelin.networks import flow_path
 from gobelin.networks.condition import ConditionEmbedding
 from gobelin.networks.convolution import signal_of
 from gobelin.networks.flow_path import Velocity
-from gobelin.networks.training.loop import TrainingSettings, descend, run
+from gobelin.networks.training.training import TrainingSettings, descend, run
 from gobelin.networks.transformer import PatchTransformer, canvas, padded
 
 MOST_PATCHES = 64  # of an image

@@ -181,7 +181,7 @@ class Workbench:
         asked = search_parts(self.run.space, parts)  # before an index is made
         rows = hits.found(self.run.space, asked, k, where)
         if sheet is not None:
-            from gobelin.workbench.search import sheet as hit_sheet
+            from gobelin.workbench.search import hit_sheet
 
             hit_sheet.draw(Path(sheet), self.run.space, rows, parts)
         return rows
@@ -213,8 +213,7 @@ class Workbench:
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: Given) -> list[Finding]:
         """The classes of a record, the nearest rows, typical and odd fields.
 
-        A run saved without data gives the classes only. labels: words to choose from.
-        """
+        A run saved without data gives the classes only. labels: words to choose from."""
         from gobelin.workbench import describe
 
         refuse_none(k)

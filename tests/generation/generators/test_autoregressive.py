@@ -31,7 +31,7 @@ from gobelin.generation.generators.autoregressive import (
     _Reading,
 )
 from gobelin.networks.sequence import quantise
-from gobelin.networks.training.loop import TrainingSettings, run
+from gobelin.networks.training.training import TrainingSettings, run
 
 SMALL = Autoregressive(
     levels=8,
@@ -189,7 +189,7 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
 
     (tmp_path / "cut").mkdir()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("gobelin.networks.training.loop.TrainingSettings.seconds", 0.0)
+        patch.setattr("gobelin.networks.training.training.TrainingSettings.seconds", 0.0)
         TINY.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
     assert fit(rows, tmp_path / "cut", 60, TINY).fingerprint() == whole.fingerprint()
     assert (

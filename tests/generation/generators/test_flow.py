@@ -42,7 +42,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.generation.generators.flow import Flow, FlowSampler, _Learning
 from gobelin.networks.condition import ConditionTensors, hide
-from gobelin.networks.training.loop import TrainingSettings, run
+from gobelin.networks.training.training import TrainingSettings, run
 
 SMALL = Flow(
     width=32,

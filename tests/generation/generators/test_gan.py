@@ -147,7 +147,7 @@ def test_same_seed_same_weights_also_after_an_interruption(tmp_path: Path) -> No
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("gobelin.networks.training.loop.TrainingSettings.seconds", 0.0)
+        patch.setattr("gobelin.networks.training.training.TrainingSettings.seconds", 0.0)
         SMALL.fit(rows, rows, Context(RUNTIME, tmp_path / "cut", 60, stop))
     assert fit(rows, tmp_path / "cut", 60).fingerprint() == whole.fingerprint()
     assert (

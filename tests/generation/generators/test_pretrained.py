@@ -334,11 +334,11 @@ def test_a_killed_training_ends_with_the_same_weights(
         if done == 55:
             raise KeyboardInterrupt
 
-    import gobelin.networks.training.loop
+    import gobelin.networks.training.training
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            gobelin.networks.training.loop._Loop,
+            gobelin.networks.training.training._Loop,
             "due",
             lambda loop: loop.good["done"] > loop.on_disk,
         )

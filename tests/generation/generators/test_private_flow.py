@@ -19,7 +19,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import load_arrays
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, Sampler
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import training
 from gobelin.networks.training.limit import Guard, Pilot, ended_within, pilot_within
 from gobelin.privacy.gaussian import noise_for
 from gobelin.privacy.guarantee import Guarantee

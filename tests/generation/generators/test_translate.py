@@ -26,7 +26,7 @@ from gobelin.generation.generators import (
 )
 from gobelin.generation.generators.translate import Translate, TranslateSampler
 from gobelin.networks.condition import ConditionTensors
-from gobelin.networks.training.loop import TrainingSettings
+from gobelin.networks.training.training import TrainingSettings
 
 SMALL = Translate(width=16, style=32, batch=16, rate=3e-3, warmup=10, half_life=20, jitter=0.2)
 

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core.machine import generator
-from gobelin.networks.training import limit
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import limit, training
 from gobelin.networks.training.limit import (
     OVERRUN,
     Guard,

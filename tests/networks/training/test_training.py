@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import generator
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import training
 
 
 class Regression:

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gobelin.data.provenance.marks import read_lineage
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import training
 from gobelin.networks.training.watching import LOOK_SHARE, Watch, cells, energy, grid, looks
 
 

@@ -22,8 +22,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Cell, Column, Field, Schema, Target
 from gobelin.embedding.encoders import FittedEncoder, Tunable
 from gobelin.embedding.features import Embedder
-from gobelin.networks.training import limit
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import limit, training
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.tuning import decision
 from gobelin.prediction.tuning.settings import Tune

@@ -15,8 +15,8 @@ import pytest
 
 from gobelin.core.errors import GobelinError
 from gobelin.prediction.predictor import Predictions
-from gobelin.workbench.predict.file import SUFFIXES, alone, format_of, joined, write
 from gobelin.workbench.predict.predict import _without_classes
+from gobelin.workbench.predict.prediction_file import SUFFIXES, alone, format_of, joined, write
 
 NONE = np.zeros(0)
 PREDICTIONS = Predictions(

@@ -9,8 +9,8 @@ from PIL import Image
 
 from gobelin.data.fields import Column, Schema
 from gobelin.embedding.search.index_rows import Hit
+from gobelin.workbench.search.hit_sheet import _Files
 from gobelin.workbench.search.hits import Hits
-from gobelin.workbench.search.sheet import _Files
 
 
 @pytest.mark.parametrize("with_id", [True, False])

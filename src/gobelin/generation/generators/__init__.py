@@ -143,7 +143,7 @@ class ImageRows:
         often. Raises a GobelinError where all weights are 0."""
         if self.weights is not None and not self.weights.any():
             raise self.no_weight()
-        from gobelin.networks.training.loop import shuffled  # it loads torch
+        from gobelin.networks.training.training import shuffled  # it loads torch
 
         return shuffled(step, len(self), batch, seed, self.weights)
 

@@ -49,7 +49,7 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.generation.standardising import standardise
 from gobelin.networks.condition import ConditionTensors, hide, jitter
 from gobelin.networks.sequence import Patches, PatchSequence, dequantise, quantise
-from gobelin.networks.training.loop import TrainingSettings, descend
+from gobelin.networks.training.training import TrainingSettings, descend
 
 # Costs of an image in forward passes, measured at 16 to 32 pixels: 16 samples take 1 to 3 steps.
 PASSES_TO_SCORE = 2

@@ -54,7 +54,7 @@ from gobelin.networks.flow_path import (
     VelocityField,
 )
 from gobelin.networks.training.limit import mean_over_first
-from gobelin.networks.training.loop import descend
+from gobelin.networks.training.training import descend
 from gobelin.networks.transformer import PatchTransformer, canvas, padded, patch_for
 
 STRIDES = 2  # evaluations up to which learned strides are used: more do better without them

@@ -43,7 +43,7 @@ from gobelin.generation.generators import Condition, Context, Controls, ImageRow
 from gobelin.generation.standardising import standardise
 from gobelin.networks.condition import ConditionTensors, hide, jitter
 from gobelin.networks.convolution import ConvEncoder, DcganDecoder, change, pixels_of, signal_of
-from gobelin.networks.training.loop import TrainingSettings, descend
+from gobelin.networks.training.training import TrainingSettings, descend
 
 CHECKED_EVERY = 8  # steps between two measurements of the critic's overfitting, on average
 Batch = tuple[Tensor, ConditionTensors]  # images [N, C, H, W] in -1 .. 1, their conditions

@@ -39,7 +39,7 @@ from gobelin.networks.hub_model import PLACE_SETTINGS
 from gobelin.networks.pipelines.calls import fitted_signal, line
 from gobelin.networks.pipelines.denoise import AdapterTraining
 from gobelin.networks.pipelines.pipeline import ImageRequest
-from gobelin.networks.training.loop import TrainingSettings, run
+from gobelin.networks.training.training import TrainingSettings, run
 
 PRETRAINED_FORMAT = 1  # of the saved folder
 # Steps of a LoRA by default. A pretrained network needs few; a step of a large one takes seconds.

@@ -63,7 +63,7 @@ from gobelin.networks.class_velocity import ClassVelocity, learn_means
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.flow_path import LOSS_ROWS, Solver, VelocityField
 from gobelin.networks.training.limit import Pilot
-from gobelin.networks.training.loop import TrainingSettings, run
+from gobelin.networks.training.training import TrainingSettings, run
 from gobelin.privacy import gaussian
 from gobelin.privacy.accountant import Releases, noise_for
 from gobelin.privacy.guarantee import Budget, kept_private

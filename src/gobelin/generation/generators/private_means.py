@@ -54,7 +54,7 @@ from gobelin.generation.private_training import (
     terms_of,
 )
 from gobelin.networks.convolution import DcganDecoder, pixels_of
-from gobelin.networks.training.loop import TrainingSettings, descend, run
+from gobelin.networks.training.training import TrainingSettings, descend, run
 from gobelin.privacy import gaussian
 from gobelin.privacy.guarantee import Budget, Guarantee
 from gobelin.privacy.mean_embedding import MeanEmbedding, Means

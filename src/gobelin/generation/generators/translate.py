@@ -53,7 +53,7 @@ from gobelin.networks.flow_path import (
     solve,
 )
 from gobelin.networks.linear_filter import FilteredVelocity
-from gobelin.networks.training.loop import descend
+from gobelin.networks.training.training import descend
 from gobelin.networks.transformer import canvas, padded
 from gobelin.networks.unet import Unet, halvings_for, rectangles, square_for
 

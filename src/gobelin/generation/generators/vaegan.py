@@ -52,7 +52,7 @@ from gobelin.networks.convolution import (
 )
 from gobelin.networks.dimensions import LAST
 from gobelin.networks.training.limit import mean_over_first
-from gobelin.networks.training.loop import TrainingSettings, descend
+from gobelin.networks.training.training import TrainingSettings, descend
 
 PRIOR_EVALUATIONS = 8  # of the prior for an image when `Controls.steps` is 0
 DISTANCE_ROWS = 256  # rows whose pixel distance is measured after a fit, at most

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core.machine import Runtime
-from gobelin.networks.training.loop import descend
+from gobelin.networks.training.training import descend
 
 Batch = TypeVar("Batch")
 

@@ -39,7 +39,7 @@ from gobelin.embedding.features import Embedder
 from gobelin.evidence import comparison
 from gobelin.evidence.findings import Finding
 from gobelin.networks.pipelines import low_rank
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import training
 from gobelin.networks.training.limit import Pilot, steps_within
 from gobelin.networks.training.watching import Watch
 from gobelin.prediction import fusion_choice

@@ -25,7 +25,7 @@ from gobelin.embedding.encoders import Tunable
 from gobelin.embedding.features import Embedder
 from gobelin.networks.convolution import change, pixels_of, signal_of
 from gobelin.networks.pipelines import low_rank
-from gobelin.networks.training import loop as training
+from gobelin.networks.training import training
 from gobelin.prediction.cross_fit import Training, balanced
 from gobelin.prediction.heads.batched import losses
 from gobelin.prediction.heads.draws import shown_fields
