@@ -201,10 +201,9 @@ def _quality(generator: str, findings: Sequence[Finding]) -> str:
         return f"too few images to say how good they are ({counts})"
     worst = max(known, key=lambda f: (f.value or 0.0) - (f.floor or 0.0))
     value, floor = worst.value or 0.0, worst.floor
+    told = f"image quality: Fréchet distance {value:.3g}"
     if floor is None:
-        few = "with too few unseen real images for a floor"
-        return f"quality: a Fréchet distance of {value:.3g}, {few}"
-    both = f"(Fréchet distance {value:.3g}, unseen real images {floor:.3g})"
+        return f"{told} (too few unseen real images to compare with)"
     if value > floor:
-        return f"quality within {value - floor:.3g} of the real floor {both}"
-    return f"quality at the real floor {both}"
+        return f"{told}, that of unseen real images {floor:.3g} (lower is better)"
+    return f"{told}, no worse than that of unseen real images ({floor:.3g})"
