@@ -38,7 +38,6 @@ OLDEST = 90  # years; an older person would be known by the age
 LETTERS = 64  # of a maker's or a model's name, at most
 # elements of which only words of the standard are columns
 CODED = ("Modality", "BodyPartExamined", "ViewPosition", "ImageLaterality", "Laterality")
-SEXES = {"F": "F", "M": "M", "O": "O"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _facts(data: Any, modality: str) -> dict[str, Any]:  # noqa: ANN401
         "kvp": number(data, "KVP"),
         "field_strength": number(data, "MagneticFieldStrength"),
         "slice_thickness": number(data, "SliceThickness"),
-        "sex": SEXES.get(code(data, "PatientSex"), ""),
+        "sex": code(data, "PatientSex"),
         "age": age(_text(data, "PatientAge"), _text(data, "PatientBirthDate"), _when(data)),
     }
     return {name: fact for name, fact in facts.items() if fact not in ("", None)}

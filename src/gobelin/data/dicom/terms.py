@@ -56,7 +56,8 @@ TERMS = {
 
 
 def term(name: str, text: str) -> str:
-    """The text in capitals where the standard has it for the element of this keyword; '' else."""
+    """The text in capitals where the standard has it for the element of this keyword; '' else. Of
+    parts of the body, scanners also write several in one word: HEAD_NECK."""
     capitals = text.strip().upper()
-    known = all(part in TERMS[name] for part in capitals.split("_"))
-    return capitals if known or capitals in TERMS[name] else ""
+    parts = capitals.split("_") if name == "BodyPartExamined" else [capitals]
+    return capitals if capitals in TERMS[name] or TERMS[name].issuperset(parts) else ""
