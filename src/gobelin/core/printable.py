@@ -60,6 +60,8 @@ def safe_json(text: str) -> str:
 def encodable_json(text: str) -> str:
     """JSON with lone surrogates escaped, so that it can be written as UTF-8. They come from file
     names that aren't UTF-8."""
+    if text.isascii():  # known without reading the text
+        return text
     return LONE_SURROGATE.sub(lambda found: _as_in_json(found[0]), text)
 
 
