@@ -357,9 +357,9 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
         learned."""
         dataset, numbers = dataset_of(self, X, self.root, reset=True)
         column = labels_of(self, y, len(dataset))
-        if column.dtype.kind in "US":
+        if column.dtype.kind in "USMm" or isinstance(column[0], str):
             raise ValueError(
-                f"y: numbers were expected, found {column[0]!s}. For classes, use"
+                f"y: numbers were expected, found {column[0]!s}. Convert them; for classes, use"
                 " MultimodalClassifier."
             )
         values = check_array(column, ensure_2d=False, dtype=np.float64, input_name="y")
