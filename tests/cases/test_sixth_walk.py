@@ -3,7 +3,7 @@ the line that names it. Oracle: what was written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,3 +74,56 @@ def test_versions_that_are_one_number_are_told(versions: tuple[str, str], column
 def test_classes_that_look_alike_are_told(one: str, other: str) -> None:
     assert "are read as two different values" in told([one, other, "else"] * 20)
     assert "two different" not in told([one, "else", "more"] * 20)
+
+
+def kind(values: Sequence[Any]) -> str:
+    n = len(values)
+    columns = {"x": values, "size": np.linspace(1, 2, n) ** 2, "label": ["a", "b"] * (n // 2)}
+    data = from_frame(pd.DataFrame(columns))
+    return next(c.kind for c in schema.infer(data, "label", Choices()).columns if c.name == "x")
+
+
+WORDS = ("Core", "Ryzen", "Xeon", "Atom")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda k, word: f"{word} {k % 9}-{1000 + 7 * k}",
+        lambda k, word: f"{k}/{2000 + k % 20} {word} {3 * k}.{k % 10}",
+        lambda k, word: f"{word.upper()}-{5500 + k}-{k % 7}",
+        lambda k, word: f"12{k} {word} ({100 + k} W, {k % 5}.5 GHz)",
+    ],
+)
+def test_names_of_words_and_numbers_are_texts(name: Callable[[int, str], str]) -> None:
+    """They were not used."""
+    assert kind([name(k, WORDS[k % 4]) for k in range(120)]) == "text"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda k: f"+49 30 {100_000 + 7 * k}",
+        lambda k: f"192.168.{k % 4}.{k}",
+        lambda k: f"#{k * 139_999 % 2**24:06x}",
+        lambda k: f"INV-2020-{k:05d}",
+        lambda k: f"{k}.{k % 9}0 {('CR', 'DR')[k % 2]}",
+        lambda k: f"{50 + k % 9}°{k % 60:02d}'{k * 7 % 60:02d}.{k}\"{'NS'[k % 2]}",
+    ],
+)
+def test_codes_are_no_texts(code: Callable[[int], str]) -> None:
+    assert kind([code(k) for k in range(120)]) != "text"
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"),
+    [
+        (lambda k: f"{1 + k % 28} {('March', 'April', 'June')[k % 3]} {1900 + k}", "date"),
+        (lambda k: f"{k + 0.5} meters", "number"),
+        (lambda k: f"{WORDS[k % 4]} {k % 8}", "category"),
+    ],
+)
+def test_dates_numbers_and_categories_stay_what_they_are(
+    written: Callable[[int], str], read_as: str
+) -> None:
+    assert kind([written(k) for k in range(120)]) == read_as
