@@ -285,6 +285,20 @@ def test_wrong_rows_and_labels_are_one_clear_line(x: Any, y: Any, said: str) -> 
 
 
 @pytest.mark.parametrize(
+    "code", [lambda k: f"+49 30 {1000 + k}", lambda k: f"#{k:06x}", lambda k: f"10.0.{k}.1"]
+)
+def test_a_column_that_is_not_used_is_told(
+    code: Callable[[int], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = FRAME[["size"]].assign(code=[code(k) for k in range(len(FRAME))])
+    for schema in ({}, {"code": "ignore"}):
+        caplog.clear()
+        model = MultimodalClassifier(**{**PLAIN, "schema": schema}).fit(frame, LABEL)
+        assert model.embedder_.schema.field_names == ("table",)
+        assert ("X, column 'code': not used" in caplog.text) == (not schema)
+
+
+@pytest.mark.parametrize(
     "y", [["1.5"] * 120, pd.Series(["1.5"] * 120), pd.date_range("2020", periods=120)]
 )
 def test_texts_and_dates_are_no_numbers(y: Any) -> None:

@@ -44,6 +44,7 @@ from gobelin.interfaces.estimator_inputs import (
     dataset_of,
     known_classes,
     labels_of,
+    tell_unused,
     weights_of,
 )
 from gobelin.interfaces.estimator_parameters import NestedFusion
@@ -162,6 +163,7 @@ class _Multimodal(NestedFusion):
             {**kinds, **given.schema}, given.fields, given.encoders, left_out=given.leave_out
         )
         inferred = schema.infer(dataset, None, choices)
+        tell_unused(inferred)
         fields = inferred.field_names
         known = (*fields, *dataset.column_names, "auto")
         if unknown := [name for name in given.leave_out if name not in known]:

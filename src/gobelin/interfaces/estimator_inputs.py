@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from sklearn.utils.validation import (  # type: ignore[attr-defined]
 
 from gobelin.core.errors import repeated
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Target
+from gobelin.data.fields import Schema, Target
 from gobelin.data.tables.frames import Frame, from_frame
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 TEXT_FOUND = "could not convert string to float: "  # as NumPy says it
 LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
 
@@ -84,6 +86,19 @@ def _as_frame(X: Any) -> str:  # noqa: ANN401, N803
     if len(getattr(X, "shape", ())) > 2 or len(getattr(first, "shape", ())) > 1:
         return "pandas.DataFrame({'image': list(X)}) makes a frame of images"
     return "pandas.DataFrame({'image': X}) makes a frame" if isinstance(first, Image) else ""
+
+
+def tell_unused(schema: Schema) -> None:
+    """Warn of the columns that no encoder reads."""
+    for column in schema.columns:
+        if column.kind == "unknown" and column.remark:
+            LOG.warning(
+                "X, column %r: not used, %s. Say what it holds, as schema={%r: 'text'}, or leave"
+                " it out.",
+                column.name,
+                column.reason,
+                column.name,
+            )
 
 
 def weights_of(X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
