@@ -141,10 +141,10 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
             f"{several[0][:40]!r} is read as one class; as several labels a row with --set"
             f" schema.{name}=labels"
         )
-    if several := _joined_by_commas(texts, different):
+    if joined := _joined_by_commas(texts, different):
         return (
-            f"{several[:40]!r} is read as one class, and its parts are in other classes too. If"
-            f" they are several labels a row, write them as {several.replace(',', '|')[:40]!r},"
+            f"{joined[:40]!r} is read as one class, and its parts are in other classes too. If"
+            f" they are several labels a row, write them as {joined.replace(',', '|')[:40]!r},"
             f" with --set schema.{name}=labels"
         )
     return ""
