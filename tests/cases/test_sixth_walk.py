@@ -93,6 +93,7 @@ WORDS = ("Core", "Ryzen", "Xeon", "Atom")
         lambda k, word: f"{k}/{2000 + k % 20} {word} {3 * k}.{k % 10}",
         lambda k, word: f"{word.upper()}-{5500 + k}-{k % 7}",
         lambda k, word: f"12{k} {word} ({100 + k} W, {k % 5}.5 GHz)",
+        lambda k, word: f"{word} {1000 + k}" if k % 6 else f"A{k}-{7000 + k}",
     ],
 )
 def test_names_of_words_and_numbers_are_texts(name: Callable[[int, str], str]) -> None:

@@ -104,13 +104,14 @@ def text_bid(values: Sequence[Any]) -> Bid | None:
 
 
 def _share_words(strings: Sequence[str]) -> bool:
-    """Whether nearly all of these have a word that some others have, too, and not all, as names of
+    """Whether most of these have a word that some others have, too, and not all, as names of
     products do; numbers of phones, hashes and the like have none."""
     words = [set(WORD.findall(s.casefold())) for s in strings]
     counts = Counter(word for one in words for word in one)
     least, most = max(3, 0.01 * len(strings)), 0.9 * len(strings)
     shared = {word for word, n in counts.items() if least <= n <= most}
-    return len(shared) >= LEAST_WORDS and sum(map(bool, map(shared.intersection, words))) >= most
+    share = float(np.mean([bool(one & shared) for one in words]))
+    return len(shared) >= LEAST_WORDS and share >= 0.75
 
 
 def text_query(text: str, field: Field) -> Cell:
