@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from scipy.stats import spearmanr
 from sklearn.base import clone
@@ -263,13 +264,46 @@ def test_a_wrong_argument_is_one_clear_line(what: str) -> None:
         (FRAME, [None, *LABEL[1:]], "y: 1 of 120 labels are missing"),
         (FRAME, pd.array([pd.NA, *LABEL[1:]]), "y: 1 of 120 labels are missing"),
         (FRAME, LABEL[:-1], "X has 120 rows, found 119 labels"),
+        (FRAME[["said", "said"]], LABEL, "X: column 'said' appears twice"),
+        (FRAME, np.array([1, *LABEL[1:]], object), "y: holds texts and others, such as 1."),
+        (np.zeros((120, 4, 4, 3), np.uint8), LABEL, "ndarray [120, 4, 4, 3]. pandas.DataFrame({'"),
+        (torch.zeros(120, 3, 4, 4), LABEL, "found Tensor [120, 3, 4, 4]. pandas.DataFrame({'ima"),
+        ([np.zeros((4, 2 + k)) for k in range(120)], LABEL, "pandas.DataFrame({'image': list(X)})"),
+        ([Image.new("L", (4, 4))] * 120, LABEL, "pandas.DataFrame({'image': X})"),
+        (list(FRAME["said"]), LABEL, "numbers [N, columns] were expected, found the text"),
+        (FRAME["said"], LABEL, "numbers [N, columns] were expected, found the text"),
+        (FRAME[["said"]].to_numpy(), LABEL, "set_output(transform='pandas')"),
+        (iter([{"said": "a"}] * 120), LABEL, "pandas.DataFrame(list(X))"),
+        (np.zeros(120, [("a", float), ("b", float)]), LABEL, "ndarray [120]. pandas.DataFrame(X)"),
     ],
-    ids=map(str, range(9)),
+    ids=map(str, range(20)),
 )
 def test_wrong_rows_and_labels_are_one_clear_line(x: Any, y: Any, said: str) -> None:
     with pytest.raises((ValueError, TypeError)) as told:
         MultimodalClassifier(**PLAIN).fit(x, y)
     assert said in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "code", [lambda k: f"+49 30 {1000 + k}", lambda k: f"#{k:06x}", lambda k: f"10.0.{k}.1"]
+)
+def test_a_column_that_is_not_used_is_told(
+    code: Callable[[int], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = FRAME[["size"]].assign(code=[code(k) for k in range(len(FRAME))])
+    for schema in ({}, {"code": "ignore"}):
+        caplog.clear()
+        model = MultimodalClassifier(**{**PLAIN, "schema": schema}).fit(frame, LABEL)
+        assert model.embedder_.schema.field_names == ("table",)
+        assert ("X, column 'code': not used" in caplog.text) == (not schema)
+
+
+@pytest.mark.parametrize(
+    "y", [["1.5"] * 120, pd.Series(["1.5"] * 120), pd.date_range("2020", periods=120)]
+)
+def test_texts_and_dates_are_no_numbers(y: Any) -> None:
+    with pytest.raises(ValueError, match="y: numbers were expected, found [12].* Convert them"):
+        MultimodalRegressor(**PLAIN).fit(FRAME, y)
 
 
 def test_classes_are_no_numbers() -> None:

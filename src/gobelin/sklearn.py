@@ -45,6 +45,7 @@ from gobelin.interfaces.estimator_inputs import (
     dataset_of,
     known_classes,
     labels_of,
+    tell_unused,
     weights_of,
 )
 from gobelin.interfaces.estimator_parameters import NestedFusion
@@ -163,6 +164,7 @@ class _Multimodal(NestedFusion):
             {**kinds, **given.schema}, given.fields, given.encoders, left_out=given.leave_out
         )
         inferred = schema.infer(dataset, None, choices)
+        tell_unused(inferred)
         fields = inferred.field_names
         known = (*fields, *dataset.column_names, "auto")
         if unknown := [name for name in given.leave_out if name not in known]:
@@ -358,9 +360,9 @@ class MultimodalRegressor(RegressorMixin, _Multimodal):
         learned."""
         dataset, numbers = dataset_of(self, X, self.root, reset=True)
         column = labels_of(self, y, len(dataset))
-        if column.dtype.kind in "US":
+        if column.dtype.kind in "USMm" or isinstance(column[0], str):
             raise ValueError(
-                f"y: numbers were expected, found {column[0]!s}. For classes, use"
+                f"y: numbers were expected, found {column[0]!s}. Convert them; for classes, use"
                 " MultimodalClassifier."
             )
         values = check_array(column, ensure_2d=False, dtype=np.float64, input_name="y")

@@ -19,6 +19,7 @@ from gobelin.data.file_kinds import unread
 from gobelin.data.tables.file_columns import as_files
 from gobelin.data.tables.frames import TableLike, from_frame
 from gobelin.data.tables.hub_datasets import hub_name, hub_table
+from gobelin.data.tables.second_header import second_header
 from gobelin.data.tables.totals import rows_of_totals
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -80,7 +81,7 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         ) from error
     if not table.num_rows:  # a table without columns has no rows either
         raise GobelinError(f"{path}: holds no value. At least one row was expected.")
-    table = _without_totals(table, str(path))
+    table = _without_totals(_without_units(table, str(path)), str(path))
     _check_ids(table, str(path))
     start = Path(root) if root else folder
     return table, Dataset(as_files(table, folder, start), start, str(path))
@@ -97,6 +98,20 @@ def refuse_missing(path: Path) -> None:
         raise GobelinError(
             f"{path}: no such file or folder.{nearest(path.name, neighbours) if neighbours else ''}"
         )
+
+
+def _without_units(table: pa.Table, source: str) -> pa.Table:
+    """The table without a second row of headings, which would be learned as a row."""
+    columns = second_header(table)
+    if columns:
+        LOG.warning(
+            "%s: the first row is left out, a second heading: it holds words such as %r where all"
+            " others hold numbers (column %s).",
+            source,
+            str(table[columns[0]][0].as_py())[:40],
+            ", ".join(columns[:3]),
+        )
+    return table.slice(1) if columns else table
 
 
 def _without_totals(table: pa.Table, source: str) -> pa.Table:

@@ -141,16 +141,28 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
             f"{several[0][:40]!r} is read as one class; as several labels a row with --set"
             f" schema.{name}=labels"
         )
-    joined = [(v, [part.strip() for part in v.split(",")]) for v in texts if "," in v]
-    alone = different - {spelled(v) for v, _ in joined}
-    known = [v for v, parts in joined if len(parts) > 1 and all(spelled(p) in alone for p in parts)]
-    if known and len(known) >= 0.5 * len(joined):
+    if joined := _joined_by_commas(texts, different):
         return (
-            f"{known[0][:40]!r} is read as one class, and its parts are classes too. If they are"
-            f" several labels a row, write them as {known[0].replace(',', '|')[:40]!r}, with --set"
-            f" schema.{name}=labels"
+            f"{joined[:40]!r} is read as one class, and its parts are in other classes too. If"
+            f" they are several labels a row, write them as {joined.replace(',', '|')[:40]!r},"
+            f" with --set schema.{name}=labels"
         )
     return ""
+
+
+def _joined_by_commas(texts: Sequence[str], different: set[str]) -> str:
+    """A class whose parts between commas are classes, or parts of other ones, as those of most
+    classes with commas are; '' for names with a comma in them."""
+    joined = {v: [spelled(part) for part in v.split(",")] for v in texts if "," in v}
+    alone = different - {spelled(v) for v in joined}
+    classes = Counter(part for parts in joined.values() for part in set(parts))
+    known = [v for v, parts in joined.items() if len(parts) > 1 and alone.issuperset(parts)]
+    mixed = [v for v, parts in joined.items() if all(classes[p] > 1 or p in alone for p in parts)]
+    rows = sum(v in joined for v in texts)
+    if known and sum(v in known for v in texts) >= 0.5 * rows:
+        return known[0]
+    enough = len(classes.keys() | alone) <= len(different) and len(mixed) >= 0.5 * len(joined) > 1
+    return mixed[0] if enough and rows >= 0.1 * len(texts) else ""
 
 
 def _all_numbers(values: Sequence[Any], writing: Writing) -> bool:

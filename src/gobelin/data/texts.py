@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import afford
 
 LETTERS_SHOWN = 10_000  # of a text, that decide whether its column holds texts
+WORD, LEAST_WORDS = re.compile(r"[^\W\d_]{3,}"), 3  # that names share
 LETTERS_AT_ONCE = 20_000  # of a text, that an encoder reads; it takes some kilobytes a letter
 
 
@@ -82,6 +85,8 @@ def text_bid(values: Sequence[Any]) -> Bid | None:
     letters = float(
         np.mean([sum(c.isalpha() or c.isspace() for c in s) / max(len(s), 1) for s in strings])
     )
+    if letters < 0.6 and share_different > 0.8 and _share_words(strings):
+        return Bid("text", 0.5, "names of words and numbers")
     if letters < 0.6 or (mean_words < 1.5 and share_different < 0.5):
         return None
     many_sentences = mean_words >= 2.5 and len(set(strings)) > 20
@@ -96,6 +101,17 @@ def text_bid(values: Sequence[Any]) -> Bid | None:
     return Bid(
         "text", confidence, f"{share_different:.0%} different, {mean_words:.1f} words a cell"
     )
+
+
+def _share_words(strings: Sequence[str]) -> bool:
+    """Whether most of these have a word that some others have, too, and not all, as names of
+    products do; numbers of phones, hashes and the like have none."""
+    words = [set(WORD.findall(s.casefold())) for s in strings]
+    counts = Counter(word for one in words for word in one)
+    least, most = max(3, 0.01 * len(strings)), 0.9 * len(strings)
+    shared = {word for word, n in counts.items() if least <= n <= most}
+    share = float(np.mean([bool(one & shared) for one in words]))
+    return len(shared) >= LEAST_WORDS and share >= 0.75
 
 
 def text_query(text: str, field: Field) -> Cell:

@@ -38,7 +38,8 @@ from gobelin.embedding.lexicon import Lexicon
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 MOST_CELLS_AT_ONCE = 2048  # decoded cells that are encoded at once
 MOST_BYTES_AT_ONCE = 32_000_000  # memory of those, about
-WITHOUT_FILES = ("text", "number", "category", "date", "table")  # no cell names a file
+OF_COLUMNS = ("number", "category", "date", "table")  # kinds of fields that tables make
+WITHOUT_FILES = ("text", *OF_COLUMNS)  # no cell names a file
 Rows = Mapping[int, Cell]  # {row: its cell}
 CELLS_AHEAD = 128  # cells that are decoded while the network runs
 # Nanoseconds. A file that changed less long ago could change again with the same time stamp, so its
@@ -55,7 +56,8 @@ class Embeddings:
     be joined. groups: N group names, or none where each row is a group of its own. least_groups:
     what is learned from these rows and saved tells of so many groups at least. words: {field:
     float32 [N, W]}, the words of texts beside their vectors, zero where absent; of fields that have
-    them. Only predictors read them."""
+    them. tables: fields whose features are columns, each of which tells something by itself. Only
+    predictors read words and tables."""
 
     fields: tuple[str, ...]
     features: Mapping[str, np.ndarray]
@@ -65,6 +67,7 @@ class Embeddings:
     groups: tuple[str, ...] = field(default=(), compare=False)
     least_groups: int = field(default=LEAST_GROUPS, compare=False)
     words: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
+    tables: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __len__(self) -> int:
         return len(self.present)
@@ -166,6 +169,11 @@ class Embedder:
         """Fingerprint of the encoders; features of two spaces can't be mixed."""
         return fingerprint({f: self._facts(f).fingerprint for f in self.encoders})
 
+    @property
+    def tables(self) -> frozenset[str]:
+        """As of `Embeddings`."""
+        return frozenset(f for f in self.encoders if self.schema.field(f).kind in OF_COLUMNS)
+
     def _facts(self, field: str) -> EncoderFacts:
         """Width and fingerprint of an encoder, which is not loaded for them."""
         if isinstance(self.encoders, LoadedLate) and (known := self.encoders.facts(field)):
@@ -199,7 +207,9 @@ class Embedder:
             features[name] = self._cached(name, cells, dataset.root, progress)
             if name in self.lexicons:
                 words[name] = self._words(name, cells)
-        return Embeddings(fields, features, present, dataset.ids, self.space, words=words)
+        return Embeddings(
+            fields, features, present, dataset.ids, self.space, words=words, tables=self.tables
+        )
 
     def _words(self, name: str, cells: Sequence[Cell | None]) -> np.ndarray:
         """float32 [n, W] of n cells, zero where a cell is None."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from PIL.Image import Image
 from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, column_or_1d
@@ -16,10 +18,13 @@ from sklearn.utils.validation import (  # type: ignore[attr-defined]
     validate_data,
 )
 
+from gobelin.core.errors import repeated
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Target
+from gobelin.data.fields import Schema, Target
 from gobelin.data.tables.frames import Frame, from_frame
 
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+TEXT_FOUND = "could not convert string to float: "  # as NumPy says it
 LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
 
 
@@ -33,27 +38,67 @@ def dataset_of(
 
     root: the folder in which relative paths start. reset: X is fitted; else it must have the
     columns that were. Raises ValueError and TypeError."""
-    mapping = isinstance(X, Mapping) and not issparse(X)  # scikit-learn refuses what is sparse
-    several = isinstance(X, list | tuple) and len(X) > 0 and isinstance(X[0], Mapping)
-    if mapping or several or isinstance(X, str | Path):
-        made = "read_csv" if isinstance(X, str | Path) else "DataFrame"
+    if frame := _as_frame(X):
+        shape = f" {list(X.shape)}" if hasattr(X, "shape") else ""
         raise TypeError(
             f"X: a data frame or numbers [N, columns] were expected, found"
-            f" {type(X).__name__}. pandas.{made}(X) makes a frame."
+            f" {type(X).__name__}{shape}. {frame}."
         )
     if not Path(root).is_dir():
         raise ValueError(f"root: {str(root)!r} is no folder. Name the one of the files.")
     if isinstance(X, Frame):
+        if (twice := repeated(map(str, getattr(X, "column_names", X.columns)))) is not None:
+            raise ValueError(f"X: column {twice!r} appears twice. Rename one.")
         for k, what in enumerate(("rows", "columns")):
             if len(X.shape) == 2 and not X.shape[k] and (reset or k):
                 raise ValueError(f"X: has no {what}. At least one is needed.")
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return from_frame(X, root, "X").with_ids(), False
-    array = validate_data(
-        estimator, X, reset=reset, ensure_all_finite="allow-nan", dtype=np.float64
-    )
+    try:
+        array = validate_data(
+            estimator, X, reset=reset, ensure_all_finite="allow-nan", dtype=np.float64
+        )
+    except ValueError as error:
+        if not str(error).startswith(TEXT_FOUND):
+            raise
+        raise ValueError(
+            f"X: numbers [N, columns] were expected, found the text"
+            f" {str(error).removeprefix(TEXT_FOUND)}. pandas.DataFrame(X) makes a frame, which may"
+            " hold texts; so does transformer.set_output(transform='pandas')."
+        ) from None
     columns = {f"x{k}": pa.array(array[:, k]) for k in range(array.shape[1])}
     return Dataset(pa.table(columns), Path(root), "X").with_ids(), True
+
+
+def _as_frame(X: Any) -> str:  # noqa: ANN401, N803
+    """How X becomes a frame, where its rows are in no frame and in no array of numbers; '' for
+    others."""
+    if issparse(X) or isinstance(X, Frame):  # scikit-learn refuses what is sparse
+        return ""
+    first = X[0] if isinstance(X, list | tuple) and X else None
+    if isinstance(X, str | Path):
+        return "pandas.read_csv(X) makes a frame"
+    if isinstance(X, Iterator):
+        return "pandas.DataFrame(list(X)) makes a frame"
+    records = getattr(getattr(X, "dtype", None), "names", None)
+    if records or isinstance(X, Mapping) or isinstance(first, Mapping):
+        return "pandas.DataFrame(X) makes a frame"
+    if len(getattr(X, "shape", ())) > 2 or len(getattr(first, "shape", ())) > 1:
+        return "pandas.DataFrame({'image': list(X)}) makes a frame of images"
+    return "pandas.DataFrame({'image': X}) makes a frame" if isinstance(first, Image) else ""
+
+
+def tell_unused(schema: Schema) -> None:
+    """Warn of the columns that no encoder reads."""
+    for column in schema.columns:
+        if column.kind == "unknown" and column.remark:
+            LOG.warning(
+                "X, column %r: not used, %s. Say what it holds, as schema={%r: 'text'}, or leave"
+                " it out.",
+                column.name,
+                column.reason,
+                column.name,
+            )
 
 
 def weights_of(X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
@@ -80,6 +125,9 @@ def labels_of(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noq
         raise ValueError(
             f"y: {gone} of {len(out)} labels are missing (NaN or None). Leave these rows out."
         )
+    if out.dtype.kind == "O" and len({isinstance(label, str) for label in out}) > 1:
+        one = next(label for label in out if not isinstance(label, str))
+        raise ValueError(f"y: holds texts and others, such as {one!r}. Make all labels texts.")
     if out.dtype.kind == "f":
         check_array(out, ensure_2d=False, input_name="y")
     if len(out) != rows:

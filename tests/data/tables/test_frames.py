@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +98,22 @@ def test_a_frame_is_the_file_that_it_was_read_from(
         assert all(np.allclose(found.features[f], same.features[f], atol=1e-6) for f in same.fields)
 
 
+def within_itself() -> list[object]:
+    out: list[object] = []
+    out.append(out)
+    return out
+
+
 @pytest.mark.parametrize(
     "cell, said",
     [
         (np.zeros((4, 4)), "an array of float64 \\[4, 4\\] is no image"),
         ({"where": "there"}, "a mapping of where is no cell"),
+        (1 + 2j, "complex is no cell"),
+        (object(), "object is no cell"),
+        (len, "builtin_function_or_method is no cell"),
+        (within_itself, "function is no cell"),
+        (iter([1, 2]), "list_iterator is no cell"),
     ],
 )
 def test_what_is_no_cell_is_said_in_one_line(cell: object, said: str) -> None:
@@ -110,10 +122,13 @@ def test_what_is_no_cell_is_said_in_one_line(cell: object, said: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def within_itself() -> list[object]:
-    out: list[object] = []
-    out.append(out)
-    return out
+@pytest.mark.parametrize("kind", [bytearray, memoryview, io.BytesIO])
+def test_the_bytes_of_a_file_are_read_whatever_holds_them(kind: Callable[[bytes], object]) -> None:
+    """Each was read as a text, such as its place in memory."""
+    assert from_frame(pd.DataFrame({"x": [kind(b"P5 1 1 255 a"), None]})).values("x") == [
+        b"P5 1 1 255 a",
+        None,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from rows_in import rows_found
 from scipy import special
 
 from gobelin.core import catalog
-from gobelin.core.files import load_arrays, save_arrays
+from gobelin.core.files import load_arrays, read_json, save_arrays, write_json
 from gobelin.core.machine import Runtime, silent
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
@@ -71,6 +71,25 @@ def test_what_is_saved_are_plain_arrays_and_a_damaged_table_is_refused(
     save_arrays(tmp_path / "weights.safetensors", arrays)
     with pytest.raises(ValueError, match="points outside"):
         pool.load(tmp_path)
+
+
+@pytest.mark.parametrize("width", [3, 64, 65, 200])
+def test_a_wide_table_is_read_as_it_was_also_by_an_older_pool(
+    width: int, runtime: Runtime, tmp_path: Path
+) -> None:
+    """A pool that names no field that its trees read whole is of before there were any."""
+    x, pool = rows(), catalog.build("fusion", "pool", HEADS)
+    wide = RNG.normal(size=(N, width)).astype(np.float32)
+    x = replace(x, features={**x.features, "b": wide})
+    for tables in (frozenset({"a", "b"}), frozenset[str]()):
+        given = replace(x, tables=tables)
+        (fitted,) = pool.fit(given, TARGET, [job(np.ones(N))], np.arange(N), runtime, silent)
+        fitted.save(tmp_path)
+        assert np.array_equal(pool.load(tmp_path).scores(x), fitted.scores(x))
+    config = read_json(tmp_path / "config.json")
+    assert config.pop("whole") == (["a", "b"] if width <= 64 else ["a"])
+    write_json(tmp_path / "config.json", config)
+    assert np.array_equal(pool.load(tmp_path).scores(x), fitted.scores(x))
 
 
 def test_a_number_is_answered_in_its_own_unit(runtime: Runtime) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,24 @@ def test_trees_read_a_narrow_field_as_it_is_and_nan_for_an_absent_one() -> None:
     wide = inputs.of(Member("forest", fields=("wide",)), x)
     assert wide.shape[1] == members.COMPONENTS_OF_TREES
     assert np.isnan(inputs.of(Member("forest", fields=("seldom",)), x)[~x.present[:, 2]]).all()
+
+
+@pytest.mark.parametrize("head", members.TREES)
+def test_trees_read_the_columns_of_a_wide_table(head: str) -> None:
+    """Planted: the sign of one column of a hundred is the class, which components hide."""
+    x, n = rows(400), 400
+    wide = RNG.normal(size=(n, 100)).astype(np.float32)
+    answers = (wide[:, 7] > 0).astype(np.int64)
+    hits = {}
+    for tables in (frozenset[str](), frozenset({"wide"})):
+        given = replace(x, features={**x.features, "wide": wide}, tables=tables)
+        inputs = Inputs.fit(given, 160)
+        member = Member(head, fields=("wide",), trees=60)  # type: ignore[arg-type]
+        seen, places = inputs.of(member, given), np.arange(n)
+        learned, held = places[:300], places[300:]
+        one = members.fit(member, seen[learned], answers[learned], np.ones(300), 2, 0, learned, 1)
+        hits["wide" in tables] = float((one.of(seen[held]).argmax(1) == answers[held]).mean())
+    assert hits[True] > 0.9 > 0.75 > hits[False]
 
 
 def test_a_head_abstains_where_a_row_lacks_what_training_rows_had() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import io
 import logging
+import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -28,6 +29,7 @@ from gobelin.data.provenance.marks import marks_of
 from gobelin.data.tables.file_columns import as_files
 from gobelin.data.values.times import readable
 
+ADDRESS = re.compile(" at 0x[0-9a-fA-F]+>$")  # in memory: the object has no value to be read
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -197,6 +199,10 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
         raise ValueError(f"a whole number of more than {parse.MOST_BITS} bits")
     if isinstance(value, str | bytes | bool | int | float | datetime.date):
         return value
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, io.BytesIO):
+        return value.getvalue()
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Image.Image):
@@ -210,7 +216,13 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     if isinstance(value, Set):  # its order is another one in each process
         present = [c for v in value if (c := _cell(v, source, name)) is not None]
         return sorted(present, key=lambda c: (type(c).__name__, c))
-    return str(value)
+    text = str(value)
+    if isinstance(value, complex) or callable(value) or ADDRESS.search(text):
+        raise GobelinError(
+            f"{source}, column {name!r}: {type(value).__name__} is no cell. Give numbers, texts,"
+            " dates, lists of numbers, or the bytes of a file; or leave the column out."
+        )
+    return text
 
 
 def _png(image: Image.Image) -> bytes:

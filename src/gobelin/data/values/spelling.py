@@ -16,6 +16,8 @@ TRUTH = {"true": "1", "false": "0"}
 # what is cut from both ends: spaces of all kinds, and signs without a width
 BLANK = "".join(map(chr, [*range(9, 14), 32, 0x85, 0xA0, 0xAD, 0x1680, *range(0x2000, 0x2010)]))
 BLANK += "".join(map(chr, [0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF]))
+# what chooses between an emoji and a letter, and signs without a width
+UNSEEN = re.compile("[\ufe00-\ufe0f\u00ad\u200b-\u200f\u2060\ufeff]")
 # letters with an accent, and signs, whose two or three bytes of UTF-8 were read one by one
 GARBLED = re.compile("[\u00c2-\u00c5][\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]|\u00e2\u20ac")
 HTML_CODE = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|[a-zA-Z]uml|szlig|eacute|#x?[0-9a-fA-F]+);")
@@ -67,11 +69,13 @@ def usual(values: Iterable[Any]) -> dict[str, str]:
 
 
 def case_remark(values: Iterable[Any]) -> str:
-    """What a user should know of values that differ in case or in spaces alone; '' for others."""
+    """What a user should know of values that differ in case, in spaces, in the width of letters or
+    in signs that are not seen alone; '' for others."""
     written: dict[str, str] = {}
     for value in values:
         one = spelled(value)
-        other = written.setdefault(" ".join(one.casefold().split()), one)
+        plain = UNSEEN.sub("", unicodedata.normalize("NFKC", one))
+        other = written.setdefault(" ".join(plain.casefold().split()), one)
         if other != one:
             return f"{other[:40]!r} and {one[:40]!r} are read as two different values."
     return ""

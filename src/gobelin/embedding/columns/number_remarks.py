@@ -17,6 +17,7 @@ from gobelin.data.values.numbers import Writing, is_clock, is_code, means_none, 
 MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing
 STAND_INS = {0, *(sign * (10**digits - 1) for sign in (-1, 1) for digits in (2, 3, 4, 5))}
+TENTH = re.compile(r"\d+\.[1-9]")  # 1.1, which 1.10 is too, but for versions
 TIME_NAME = re.compile(
     r"(?i:.*(?:date|time|datum|zeit|fecha|stamp|epoch)|.*[_ ]at|.*[a-z]At)|.*(?:Date|Time).*"
 )
@@ -97,6 +98,12 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
     if two := mixed(texts):
         one, other = (f"{v[:40]!r} as {writing.number(v):.15g}" for v in two)
         return f"{one} and {other} are read, of two units. If they should be one, write one."
+    tenth = {v.strip() for v in texts if TENTH.fullmatch(v.strip())}
+    if one := next((v for v in texts if v.strip()[-1:] == "0" and v.strip()[:-1] in tenth), ""):
+        return (
+            f"{one.strip()[:-1][:40]!r} and {one.strip()[:40]!r} are read as one number; as"
+            f" versions or other names with {set_kind(name, 'category')}."
+        )
     odd = [
         v
         for v in texts

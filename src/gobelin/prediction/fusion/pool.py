@@ -42,6 +42,8 @@ from gobelin.prediction.heads.neural import (
 )
 from gobelin.prediction.heads.trees import Trees
 
+WHOLE = "whole"  # in a saved pool: the fields that trees read as they are
+
 
 @settings_class
 class Pool:
@@ -135,6 +137,8 @@ class Pool:
             for f in fields
             if f"{f}/words" in arrays
         }
+        # older pools name none: their trees read components of a wide table
+        whole = frozenset(values.get(WHOLE, members.whole(projections)))
         fitted = []
         for k, member in enumerate(settings.members):
             own = {
@@ -156,7 +160,7 @@ class Pool:
         return PoolPredictor(
             settings,
             values["space"],
-            Inputs(fields, projections, lacked, words),
+            Inputs(fields, projections, lacked, words, whole),
             tuple(fitted),
             shift,
             answer,
@@ -264,6 +268,7 @@ class PoolPredictor:
             "settings": resolved(self.settings),
             "fields": self.inputs.fields,
             "space": self.space,
+            WHOLE: sorted(self.inputs.whole),
         }
         several = {"several": True} if self.fitted[0].several else {}
         write_json(folder / "config.json", config | several | {LEAVES_OF_GROUPS: True})

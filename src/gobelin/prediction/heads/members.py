@@ -28,7 +28,8 @@ from gobelin.prediction.heads.ordered import Ordered, proportional_odds
 from gobelin.prediction.heads.trees import Trees
 
 COMPONENTS_OF_TREES = 16  # of a wide field
-NARROW = 64  # features of a field that trees read as they are, at most
+# features of a field that trees read as they are, at most: of any field, and of a table
+NARROW, NARROW_TABLE = 64, 4096
 MOST_VALUES = 64  # different ones of a column that trees read, at most
 OFTEN_LACKED, LEAST_LACKING = 0.02, 5  # share and count of rows that lack a field
 BOOSTED = ("boosted", "deep")  # heads of trees that are grown one after the other
@@ -87,12 +88,15 @@ class Member:
 class Inputs:
     """What heads read of rows: each field as principal components with a total variance of 1.
 
-    lacked: bool [F], the fields that many rows lack, so that every head knows how to do without."""
+    lacked: bool [F], the fields that many rows lack, so that every head knows how to do without.
+    whole: the fields that trees read as they are; of others they read the first components, which
+    hide a single column."""
 
     fields: tuple[str, ...]
     projections: Mapping[str, Projection]
     lacked: np.ndarray
     words: Mapping[str, Projection]  # of fields of texts
+    whole: frozenset[str]
 
     @staticmethod
     def fit(rows: Embeddings, components: int) -> Inputs:
@@ -102,7 +106,7 @@ class Inputs:
         words = {f: Projection.fit(spoken, f, components, total=1.0) for f in rows.words}
         lacking = (~rows.present).sum(0)
         often = lacking >= max(LEAST_LACKING, OFTEN_LACKED * len(rows))
-        return Inputs(rows.fields, fitted, often, words)
+        return Inputs(rows.fields, fitted, often, words, whole(fitted, rows.tables))
 
     def of(
         self, member: Member, rows: Embeddings, known: dict[str, np.ndarray] | None = None
@@ -125,7 +129,7 @@ class Inputs:
             x = rows.features[field]
             if member.head in LINEAR:
                 part, absent = components(field, k, self.projections[field], x), 0.0
-            elif x.shape[1] <= NARROW:
+            elif field in self.whole:
                 part, absent = np.asarray(x, np.float64), np.nan
             else:
                 part = components(field, k, self.projections[field], x)[:, :COMPONENTS_OF_TREES]
@@ -161,6 +165,14 @@ class Inputs:
         if member.head == "dropout":
             return np.asarray(some)
         return np.asarray(some & (rows.present | self.lacked)[:, read].all(1))
+
+
+def whole(
+    projections: Mapping[str, Projection], tables: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """The fields that are narrow enough for trees to read as they are."""
+    most = {f: NARROW_TABLE if f in tables else NARROW for f in projections}
+    return frozenset(f for f, p in projections.items() if len(p.mean) <= most[f])
 
 
 def reads(member: Member, field: str) -> bool:

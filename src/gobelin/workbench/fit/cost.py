@@ -91,6 +91,7 @@ def _heads(run: Run, heads: int) -> float:
         {f: rng.normal(size=(len(chosen), encoders[f].width)).astype(np.float32) for f in fields},
         np.ones((len(chosen), len(fields)), bool),
         tuple(map(str, range(len(chosen)))),
+        tables=run.encoders.embedder.tables,
     )
     target, places = rows.target.rows(chosen), np.arange(len(chosen))
     training = Training(
