@@ -132,6 +132,19 @@ def test_one_damaged_file_gets_a_verdict_as_it_does_among_others(
         main(["verify", str(tmp_path / "one.png")])
 
 
+@pytest.mark.parametrize("chunk", [b"IHDR", b"caBX", b"iTXt"])
+def test_a_flipped_byte_is_told_as_damage(place: Path, tmp_path: Path, chunk: bytes) -> None:
+    """Pillow opens no PNG whose checksum is wrong. It is an image all the same."""
+    made = bytearray((place / "images" / "made.png").read_bytes())
+    made[made.index(chunk) + 10] ^= 1
+    (tmp_path / "one.png").write_bytes(bytes(made))
+    (found,) = verify(tmp_path / "one.png")
+    assert found.verdict == "unreadable"
+    assert found.note == (
+        "is a damaged image; marked as generated; its marks say that it was signed"
+    )
+
+
 def test_generated_images_in_an_exported_table_are_verified(place: Path, tmp_path: Path) -> None:
     files = [(place / "images" / f"{n}.png").read_bytes() for n in ("made", "tampered", "marked")]
     columns = {

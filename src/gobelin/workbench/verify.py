@@ -19,7 +19,7 @@ from gobelin.core.errors import MOST_NAMES, GobelinError
 from gobelin.core.progress import counted
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
-from gobelin.data.image.formats import IMAGE_SUFFIXES
+from gobelin.data.image.formats import IMAGE_SIGNATURES, IMAGE_SUFFIXES
 from gobelin.data.media import kinds, medium
 from gobelin.data.provenance import c2pa, keys
 from gobelin.data.provenance.marks import is_marked, read_lineage
@@ -129,7 +129,7 @@ def _told(data: bytes, anchors: str) -> tuple[str, str]:
         manifest = c2pa.read(data, anchors)
         lineage = read_lineage(io.BytesIO(data)) or {}
     except UnidentifiedImageError:
-        return UNREADABLE, "is no image"
+        return UNREADABLE, _unopened(data)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return UNREADABLE, f"can't be opened ({str(error)[:60]})"
     if manifest is None:
@@ -149,6 +149,15 @@ def _told(data: bytes, anchors: str) -> tuple[str, str]:
         return UNKNOWN, told if anchors else f"without --trust every signer is unknown; {told}"
     made = manifest.maker == c2pa.MAKER and manifest.generated and bool(manifest.lineage)
     return (MADE if made else OTHER), told
+
+
+def _unopened(data: bytes) -> str:
+    """What a file is that can't be opened as an image: one damaged byte is enough."""
+    if not data.startswith(IMAGE_SIGNATURES):
+        return "is no image"
+    marks = [MARKED] if is_marked(data) else []
+    marks += ["its marks say that it was signed"] if f'"{c2pa.SIGNED}"'.encode() in data else []
+    return "; ".join(["is a damaged image", *marks])
 
 
 def _said(manifest: c2pa.Manifest) -> list[str]:

@@ -4,17 +4,22 @@ the target, and faults of the series. One line of warning for each."""
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from gobelin.data.read import read
+from gobelin.data.series.moments import Moment
 from gobelin.data.split.splits import Split
 from gobelin.data.values.dates import days, undecided
 from gobelin.data.values.numbers import numbers_of
+from gobelin.data.values.spelling import spelled
 from gobelin.evidence.findings import Finding
 from gobelin.quality import telling as telling_columns
 from gobelin.quality.look_ahead import LookAhead, look_ahead
 from gobelin.quality.series_faults import series_faults
+from gobelin.quality.telling import Panel
 from gobelin.quality.window_source import source_of
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
@@ -23,6 +28,8 @@ from gobelin.workbench.run.rows import Rows
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 LEAST_TIMES = 10  # different dates that an order needs
 ORDERED = 0.9  # of the steps from row to row; each group begins anew
+MOST_VALUES = 10  # of a category, the most frequent ones, that are compared with the target
+LEAST_OF = 10  # rows of such a value
 MOST_ROWS = 10_000  # of the table of cells that reach past the time of their row
 
 
@@ -95,20 +102,20 @@ def _show(found: LookAhead, exhibits: Exhibits) -> None:
 
 
 def _telling(run: Run, found: LookAhead) -> list[Finding]:
-    """Columns of numbers that tell more of the target than any earlier value; training rows alone
-    are read."""
+    """Columns that tell more of the target than any earlier value; training rows alone are read."""
     rows, target = run.checked.rows, run.checked.rows.target
     if found.times is None or not (target.exclusive or target.kind == "number"):
         return []
     known = [k for k in rows.labelled("train") if found.times.moments[k] is not None]
     places = np.array(known, int)
-    time = np.array([m.end for k in known if (m := found.times.moments[k])])
     columns = {}
     for one in rows.schema.fields:
         for name in one.columns:
             if rows.schema.kind(name) == "number":
                 values = numbers_of(rows.dataset.values(name))
                 columns[name] = np.array([np.nan if v is None else v for v in values])[places]
+            elif rows.schema.kind(name) == "category":
+                columns[name] = _indicators(rows.dataset.values(name), places)
     series = [f.name for f in rows.schema.fields if f.kind == "series"]
     past = [run.features.plain.features[name][places] for name in series]
     features = np.concatenate([np.zeros((len(places), 0)), *past], axis=1)
@@ -118,10 +125,39 @@ def _telling(run: Run, found: LookAhead) -> list[Finding]:
         if target.kind == "number"
         else telling_columns.binary(values, target.classes)
     )
+    panel = _panel(run, found.times.moments, places)
     best: dict[str, Finding] = {}
     for truth in truths:
-        for finding in telling_columns.telling(columns, features, truth, time):
+        for finding in telling_columns.telling(columns, features, truth, panel):
             name = finding.scope["column"]
             if name not in best or (finding.value or 0) > (best[name].value or 0):
                 best[name] = finding
     return list(best.values())
+
+
+def _indicators(values: Sequence[object], places: np.ndarray) -> np.ndarray:
+    """float64 [n, K]: whether the value of a row is the k-th of the most frequent ones."""
+    texts = ["" if values[k] is None else spelled(values[k]) for k in places]
+    names = [text for text, count in Counter(texts).most_common(MOST_VALUES) if count >= LEAST_OF]
+    return np.array([[text == name for name in names] for text in texts], float)
+
+
+def _panel(run: Run, moments: Sequence[Moment | None], places: np.ndarray) -> Panel:
+    """When these rows were, and of what: `trade.asset`, else the first column of categories that
+    tells the rows of each time apart."""
+    rows, split = run.checked.rows, run.settings.split
+    if (order := rows.order(split)) is not None:
+        time, gap = order.times[places], split.purge or 0.0
+    else:
+        time, gap = np.array([m.end for k in places if (m := moments[k])]), 0.0
+    panel = Panel(time, np.zeros(len(places), int), gap)
+    if len(np.unique(time)) == len(time) and not run.settings.trade.asset:
+        return panel
+    names = [run.settings.trade.asset] if run.settings.trade.asset else []
+    names += [c.name for c in rows.schema.columns if c.kind == "category" and c.role == "cell"]
+    for name in names:
+        values = rows.dataset.values(name)
+        asset = np.unique([spelled(values[k]) for k in places], return_inverse=True)[1]
+        if name == run.settings.trade.asset or len(set(zip(time, asset, strict=True))) == len(time):
+            return Panel(time, asset, gap)
+    return panel
