@@ -13,12 +13,21 @@ import re
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
+from gobelin.core.printable import printable
+
 Item = TypeVar("Item", bound=Hashable)
 MOST_NAMES, MOST_LETTERS = 20, 60  # of names that a line lists
 
 
 class GobelinError(Exception):
-    """A mistake of the user. `str(error)` is one line, or one line for each mistake in a file."""
+    """A mistake of the user. `str(error)` is one line, or one line for each mistake in a file: the
+    `args`. A name that the line quotes can't break it, as what is not printable is escaped."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*map(printable, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class MissingExtra(GobelinError):
