@@ -3,6 +3,8 @@ Oracle: the exit code, and every byte that was written."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import disk_errors
 from gobelin.core.printable import printable, shortened
 from gobelin.interfaces import terminal
 
@@ -163,3 +166,20 @@ def test_what_an_error_quotes_is_shortened(words: list[str], tmp_path: Path) -> 
 def test_short_words_and_lines_stay() -> None:
     text = f"{'x' * 390}: {'a b ' * 800}\n{'y' * 390}"
     assert shortened(text) == text
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO])
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_file_that_the_system_refuses_is_one_line(
+    number: int, writing: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a folder without a right to it, too; while an output is written, the line blames the file
+    that was read."""
+    file = str(tmp_path / "data" / "images" / "a.png")
+    out = tmp_path / "results" / "pred.csv"
+    with pytest.raises(SystemExit) as left, terminal.mistakes_told():
+        with disk_errors(out) if writing else contextlib.nullcontext():
+            raise OSError(number, os.strerror(number), file)
+    told = capsys.readouterr().err
+    assert left.value.code == 2 and told.count("\n") == 1
+    assert told.startswith(f"{file}: can't be opened ({os.strerror(number)})")

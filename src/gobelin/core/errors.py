@@ -39,6 +39,8 @@ class MissingExtra(GobelinError):
         super().__init__(f"{what} is not installed. Run: {command}")
 
 
+# why a file or folder that is there can't be opened
+CLOSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP)
 NO_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|out of memory|can't start new thread"
     r"|failed to map segment|\(os error 12\)",
@@ -48,7 +50,7 @@ NO_MEMORY = re.compile(
 
 def outside_cause(error: BaseException) -> str | None:
     """The line about an error that the machine caused while a command ran: no memory or no disk
-    is left, a file was removed, or a name is too long. None for any other, which is a mistake of
+    is left, a file was removed or can't be opened. None for any other, which is a mistake of
     Gobelin."""
     number = error.errno if isinstance(error, OSError) else None
     said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(str(error))
@@ -67,7 +69,7 @@ def outside_cause(error: BaseException) -> str | None:
             f"{error.filename or 'output'}: can't be written ({error.strerror}). Send it elsewhere,"
             " or free some space and run the same command again."
         )
-    if isinstance(error, OSError) and number in (errno.ENAMETOOLONG, errno.ELOOP):
+    if isinstance(error, OSError) and number in CLOSED:
         return (
             f"{error.filename or 'a name'}: can't be opened ({error.strerror}). Give another one."
         )
