@@ -132,6 +132,7 @@ def test_errors_that_come_from_outside_are_known() -> None:
         lambda: torch.ones(1 << 50),
         lambda: bytearray(1 << 60),
         lambda: Path("/nowhere/x").read_bytes(),
+        lambda: Path("/proc/self/mem").read_bytes(),
     ):
         try:
             use()

@@ -3,6 +3,8 @@ Oracle: the exit code, and every byte that was written."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import disk_errors
 from gobelin.core.printable import printable, shortened
 from gobelin.interfaces import terminal
 
@@ -110,7 +113,7 @@ def test_a_table_holds_its_cells_as_they_are(
 def test_warnings_errors_and_tracebacks_escape(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left, terminal.mistakes_told():
         logging.getLogger("gobelin.any").warning("a file %s", NASTY)
-        raise GobelinError(f"{NASTY.replace(chr(10), '')}: is odd.\nsecond line")
+        raise GobelinError(f"{NASTY}: is odd.", "second line")
     said = capsys.readouterr().err
     assert left.value.code == 2 and said.splitlines()[0] == f"a file {SHOWN}"
     assert said.splitlines()[2:] == ["second line"] and printable(said, lines=True) == said
@@ -163,3 +166,20 @@ def test_what_an_error_quotes_is_shortened(words: list[str], tmp_path: Path) -> 
 def test_short_words_and_lines_stay() -> None:
     text = f"{'x' * 390}: {'a b ' * 800}\n{'y' * 390}"
     assert shortened(text) == text
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EIO])
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_file_that_the_system_refuses_is_one_line(
+    number: int, writing: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a folder without a right to it, too; while an output is written, the line blames the file
+    that was read."""
+    file = str(tmp_path / "data" / "images" / "a.png")
+    out = tmp_path / "results" / "pred.csv"
+    with pytest.raises(SystemExit) as left, terminal.mistakes_told():
+        with disk_errors(out) if writing else contextlib.nullcontext():
+            raise OSError(number, os.strerror(number), file)
+    told = capsys.readouterr().err
+    assert left.value.code == 2 and told.count("\n") == 1
+    assert told.startswith(f"{file}: can't be opened ({os.strerror(number)})")

@@ -70,7 +70,7 @@ def settings_class(cls: type[T]) -> type[T]:
         try:
             construct(self, *args, **kwargs)
         except ValidationError as error:
-            raise GobelinError("\n".join(mistakes_of(error, checked, cls.__name__))) from error
+            raise GobelinError(*mistakes_of(error, checked, cls.__name__)) from error
 
     checked.__init__ = __init__
     return checked
@@ -85,7 +85,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str = "settings") -> T
     try:
         built = checked.__pydantic_validator__.validate_python(dict(values))
     except ValidationError as error:
-        raise GobelinError("\n".join(mistakes_of(error, checked, where))) from error
+        raise GobelinError(*mistakes_of(error, checked, where)) from error
     if checked is cls:
         return built
     try:

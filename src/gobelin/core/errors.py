@@ -13,12 +13,21 @@ import re
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
+from gobelin.core.printable import printable
+
 Item = TypeVar("Item", bound=Hashable)
 MOST_NAMES, MOST_LETTERS = 20, 60  # of names that a line lists
 
 
 class GobelinError(Exception):
-    """A mistake of the user. `str(error)` is one line, or one line for each mistake in a file."""
+    """A mistake of the user. `str(error)` is one line, or one line for each mistake in a file: the
+    `args`. A name that the line quotes can't break it, as what is not printable is escaped."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*map(printable, lines))
+
+    def __str__(self) -> str:
+        return "\n".join(self.args)
 
 
 class MissingExtra(GobelinError):
@@ -30,6 +39,8 @@ class MissingExtra(GobelinError):
         super().__init__(f"{what} is not installed. Run: {command}")
 
 
+# why a file or folder that is there can't be opened
+CLOSED = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP)
 NO_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|out of memory|can't start new thread"
     r"|failed to map segment|\(os error 12\)",
@@ -39,7 +50,7 @@ NO_MEMORY = re.compile(
 
 def outside_cause(error: BaseException) -> str | None:
     """The line about an error that the machine caused while a command ran: no memory or no disk
-    is left, a file was removed, or a name is too long. None for any other, which is a mistake of
+    is left, a file was removed or can't be opened. None for any other, which is a mistake of
     Gobelin."""
     number = error.errno if isinstance(error, OSError) else None
     said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(str(error))
@@ -58,7 +69,7 @@ def outside_cause(error: BaseException) -> str | None:
             f"{error.filename or 'output'}: can't be written ({error.strerror}). Send it elsewhere,"
             " or free some space and run the same command again."
         )
-    if isinstance(error, OSError) and number in (errno.ENAMETOOLONG, errno.ELOOP):
+    if isinstance(error, OSError) and number in CLOSED:
         return (
             f"{error.filename or 'a name'}: can't be opened ({error.strerror}). Give another one."
         )

@@ -145,6 +145,8 @@ def disk_errors(where: Path) -> Iterator[None]:
                 f"{where}: can't be written ({reason}). Raise the limit (ulimit -f), or choose"
                 " another disk."
             ) from error
+        if number in UNWRITABLE and _elsewhere(error, where):
+            raise  # a file that was read meanwhile
         if number in UNWRITABLE:
             raise GobelinError(
                 f"{where}: can't be written ({reason}). Choose another folder."
@@ -163,6 +165,12 @@ def disk_errors(where: Path) -> Iterator[None]:
                 " again."
             ) from error
         raise
+
+
+def _elsewhere(error: Exception, where: Path) -> bool:
+    """Whether an error names a file that is not beside or below the place that is written."""
+    name = getattr(error, "filename", None)
+    return isinstance(name, str) and where.absolute().parent not in Path(name).absolute().parents
 
 
 def _umask() -> int:

@@ -152,9 +152,6 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
                 f" number. Mend it, or --set {instead or f'schema.{name}=category'}."
             )
     if wrong:
-        raise GobelinError(
-            "\n".join(
-                wrong[:5] + ([f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else [])
-            )
-        )
+        more = [f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else []
+        raise GobelinError(*wrong[:5], *more)
     return numbers

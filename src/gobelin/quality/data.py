@@ -143,7 +143,7 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
                 f" {min(1.0, len(reasons) / present + 0.01):.2f}."
             )
     if refused:
-        raise GobelinError("\n".join(refused))
+        raise GobelinError(*refused)
     for conversion, count in converted.items():
         if BEYOND in conversion:
             LOG.warning(

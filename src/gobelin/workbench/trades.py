@@ -44,7 +44,7 @@ def traded_rows(
     order = whole.order(settings.split)
     names = whole.dataset.column_names
     if wrong := misfits(trade, names, whole.schema, whole.target, order is not None):
-        raise GobelinError("\n".join(wrong))
+        raise GobelinError(*wrong)
     assert order is not None
     if settings.split.purge is None:
         LOG.warning(

@@ -198,3 +198,30 @@ def test_nibabel_says_nothing_of_its_own(
     with contextlib.suppress(BadCell):
         open_volume("odd.nii", tmp_path, VolumeOpening())
     assert not [record for record in caplog.records if record.name.startswith("nibabel")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (nibabel.Nifti1Image, "a.nii"),
+        (nibabel.Nifti1Image, "a.nii.gz"),
+        (nibabel.Nifti2Image, "a.nii"),
+        (nibabel.Nifti1Pair, "a.hdr"),
+    ],
+)
+def test_extensions_of_a_header_are_not_read(
+    kind: type, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A packed file can hold millions of them, and each would be an object. Oracle: the voxels that
+    nibabel finds, which reads them."""
+    image = kind(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.diag([1.0, 2, 3, 1]))
+    image.header.extensions.extend([nibabel.nifti1.Nifti1Extension(6, b"12345678")] * 50)
+    image.to_filename(tmp_path / name)
+    expected = canonical(tmp_path / name)
+
+    def read_them(*_: object) -> None:
+        raise AssertionError("extensions were read")
+
+    monkeypatch.setattr(nibabel.nifti1.Nifti1Extensions, "from_fileobj", read_them)
+    found = open_volume(name, tmp_path, VolumeOpening())[0]
+    assert np.array_equal(found.values, expected)

@@ -261,7 +261,7 @@ def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path
                 "Most rows have another length than the first line. It must name each column: leave"
                 " out a title or notes above."
             )
-        raise GobelinError("\n".join([*mistakes[:5], *more, remedy]))
+        raise GobelinError(*mistakes[:5], *more, remedy)
     if "" in header:
         named = sum(map(bool, header))
         remedy = "Name it in the header."

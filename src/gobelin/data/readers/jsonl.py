@@ -68,12 +68,8 @@ class Jsonl:
             if len(columns) > width or not count % ROWS_AT_ONCE:
                 refuse_table(str(path), count, len(columns))
         if mistakes:
-            raise GobelinError(
-                "\n".join(
-                    mistakes[:5]
-                    + ([f"... and {len(mistakes) - 5} more lines."] if len(mistakes) > 5 else [])
-                )
-            )
+            more = [f"... and {len(mistakes) - 5} more lines."] if len(mistakes) > 5 else []
+            raise GobelinError(*mistakes[:5], *more)
         if halves:
             LOG.warning(HALVES, path, len(halves), f" (first: line {halves[0]})")
         refuse_table(str(path), count, len(columns))

@@ -75,19 +75,12 @@ def open_nifti(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
     """The volume and what was changed or is unusual. value: path below `root`, or the bytes of a
     file. Raises BadCell, and MissingExtra without nibabel.
     """
-    library = nibabel()
     with opened(value, root) as files:
         header = read_header(files.header)
         kind, needed = checked(header, files)
         with decoding(needed):
             try:
-                holders = {
-                    name: library.FileHolder(fileobj=stream)
-                    for name, stream in (("header", files.header), ("image", files.image))
-                }
-                files.header.seek(0)
-                files.image.seek(0)
-                return _volume(kind.from_file_map(holders))
+                return _volume(_image(kind, header, files))
             except BadCell:
                 raise
             except (EOFError, zlib.error) as error:
@@ -182,6 +175,13 @@ def checked(header: Any, files: Files) -> tuple[Any, int]:  # noqa: ANN401
         else (library.Nifti1Image, library.Nifti1Pair)
     )
     return two_files if pair else one_file, needed
+
+
+def _image(kind: Any, header: Any, files: Files) -> Any:  # noqa: ANN401 - of nibabel
+    """The image of a header. nibabel's own opener also reads every extension of the header, of
+    which a packed file can hold millions."""
+    header.check_fix()
+    return kind(kind.ImageArrayProxy(files.image, header), header.get_best_affine(), header)
 
 
 def _volume(image: Any) -> tuple[Volume, list[str]]:  # noqa: ANN401 - of nibabel

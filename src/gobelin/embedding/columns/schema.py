@@ -180,9 +180,9 @@ def _check_choices(names: Sequence[str], target: str | None, choices: Choices, s
             kind = catalog.find("encoders", name).kinds[0]
             build_encoder(encoder_for(kind, choices) or name, choices)
         except GobelinError as error:
-            mistakes.append(str(error))
+            mistakes += error.args
     if mistakes:
-        raise GobelinError("\n".join(mistakes))
+        raise GobelinError(*mistakes)
 
 
 def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -> Column:

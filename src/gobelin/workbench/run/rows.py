@@ -155,13 +155,13 @@ def _attempt(mistakes: list[str], function: Callable[[], ResultT]) -> ResultT | 
     try:
         return function()
     except GobelinError as error:
-        mistakes.append(str(error))
+        mistakes += error.args
         return None
 
 
 def _refusal(mistakes: Sequence[str]) -> GobelinError:
     """One error with a line for each mistake."""
-    return GobelinError("\n".join(mistakes))
+    return GobelinError(*mistakes)
 
 
 def _generated_rows(whole: Dataset) -> list[str]:

@@ -150,14 +150,14 @@ class Settings:
             checks.append(partial(self._rival, name, values))
         if self.judge.space:
             checks.append(partial(image_encoder, self.judge.space, self.judge.space_settings))
-        mistakes = []
+        mistakes: list[str] = []
         for check in checks:
             try:
                 check()
             except GobelinError as error:
-                mistakes.append(str(error))
+                mistakes += error.args
         if mistakes:
-            raise GobelinError("\n".join(mistakes))
+            raise GobelinError(*mistakes)
 
     def completed(self) -> Settings:
         """The settings with those of every component written out, as settings.json holds them."""
@@ -168,7 +168,7 @@ class Settings:
             for n in self.encoders
             if n not in defaults
         ]:
-            raise GobelinError("\n".join(unknown))
+            raise GobelinError(*unknown)
         for kind in catalog.names("encoders"):
             if kind in defaults:
                 name = str(self.encoders.get(kind, {}).get("name", kind))
@@ -203,8 +203,8 @@ class Settings:
         try:
             catalog.build("rivals", name, values)
         except GobelinError as error:
-            message = str(error).removeprefix("rivals.")
-            raise GobelinError(f"augment.rival_settings.{message}") from error
+            lines = (line.removeprefix("rivals.") for line in error.args)
+            raise GobelinError(*(f"augment.rival_settings.{line}" for line in lines)) from error
 
     def _generator(self) -> Any:  # noqa: ANN401 - any component
         generator = _component("generators", "generator", self.generator)
@@ -240,9 +240,9 @@ def _component(slot: str, group: str, chosen: Chosen | Generation) -> Any:  # no
     try:
         component = catalog.build(slot, chosen.name, own)
     except GobelinError as error:
-        mistakes.append(str(error))
+        mistakes += error.args
     if mistakes:
-        raise GobelinError("\n".join(sorted(mistakes)))
+        raise GobelinError(*sorted(mistakes))
     return component
 
 

@@ -98,8 +98,9 @@ def collected(folder: RunFolder, verb: str | None = None) -> list[Finding]:
     try:
         found = [Finding.from_dict(row) for row in read_lines(path)]
     except GobelinError as error:
-        message = str(error) if str(path) in str(error) else f"{path}: {error}"
-        raise GobelinError(message) from error
+        if str(path) in str(error):
+            raise
+        raise GobelinError(f"{path}: {error}") from error
     return [f for f in found if verb is None or f.source == verb]
 
 
