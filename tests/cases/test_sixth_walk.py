@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from gobelin.data.tables.frames import from_frame
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 
 
 def told(values: Sequence[Any], name: str = "label") -> str:

@@ -11,8 +11,8 @@ import pytest
 
 from gobelin.data.read import read
 from gobelin.data.targets import target_of
-from gobelin.embedding import schema
-from gobelin.embedding.schema import Choices
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
 from gobelin.evidence.findings import Finding
 from gobelin.quality.belonging import belonging
 
