@@ -8,8 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from gobelin import Workbench
 from gobelin.workbench.fit import plan
 
 MISSING = """
@@ -54,3 +57,11 @@ def test_show_tells_the_steps_that_were_made(made: int, told: str, tmp_path: Pat
         (tmp_path / "generator-0").mkdir()
         (tmp_path / "generator-0" / "space.json").write_text(f'{{"steps": {made}}}')
     assert told in "\n".join(plan.summary(run))
+
+
+@pytest.mark.parametrize("name", ["first", "it's", "two words/deep"])
+def test_a_bench_shows_how_to_open_it_again(name: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"size": np.linspace(0, 1, 60) ** 2, "label": ["a", "b"] * 30})
+    bench = Workbench(frame, target="label", run=tmp_path / name)
+    bench.check()
+    assert eval(repr(bench)).folder == bench.folder == tmp_path / name  # noqa: S307

@@ -72,13 +72,15 @@ class Workbench:
         progress: Progress = silent,
         settings: Mapping[str, Any] | None = None,
     ) -> Workbench:
-        """Open a finished run, or the folder of a saved run. settings: replace stored ones.
-
-        Only verbs that need the data read them. Raises GobelinError for a folder that is no run.
+        """Open a finished run, or the folder of a saved run. settings: replace stored ones. Only
+        verbs that need the data read them. Raises GobelinError for a folder that is no run.
         """
         bench = cls.__new__(cls)
         bench.run = opened(run, progress, settings)
         return bench
+
+    def __repr__(self) -> str:
+        return f"Workbench.open({str(self.folder)!r})"
 
     @property
     def folder(self) -> Path:
@@ -87,8 +89,6 @@ class Workbench:
     @property
     def _keep(self) -> Callable[..., list[Finding]]:
         return partial(verbs.keep, self.run.folder, self.run.settings.data.cited)
-
-    # verbs
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
