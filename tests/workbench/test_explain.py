@@ -93,6 +93,19 @@ def test_a_query_and_other_rows_are_explained(bench: Workbench, tmp_path: Path) 
     assert {f.scope["field"] for f in together if f.name == "share_of_effects"} >= {"caption"}
 
 
+@pytest.mark.parametrize("left", [["caption"], ["image"], ["image", "caption"]])
+def test_the_last_line_tells_only_of_what_can_be_hidden(
+    shapes_file: Path, tmp_path: Path, left: list[str]
+) -> None:
+    said = config.merge(config.assignments(SMALL), {"leave_out": left})
+    work = Workbench(shapes_file, "shape", tmp_path / "run", said)
+    work.fit()
+    last = work.explain(row=with_fields(work)).lines()[-1]
+    assert "columns stand those of" in last
+    assert ("hidden words" in last) == ("caption" not in left)
+    assert ("hidden pixels" in last) == ("image" not in left)
+
+
 def test_a_saved_run_explains_what_is_given(saved: Path) -> None:
     bench = Workbench.open(saved)
     found = bench.explain(text="a large red square", row="side=12")

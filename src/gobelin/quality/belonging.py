@@ -45,19 +45,19 @@ def belonging(dataset: Dataset, schema: Schema, target: Target, parts: np.ndarra
     """
     if schema.role("group") or schema.role("split"):
         return []
-    train = np.flatnonzero(parts == "train")
-    judged = np.flatnonzero(np.isin(parts, ("valid", "test")))
+    train = np.flatnonzero(parts == "train").tolist()
+    judged = np.flatnonzero(np.isin(parts, ("valid", "test"))).tolist()
     findings = []
     for column in schema.columns:
         if column.role not in ("cell", "id") or column.kind not in READ:
             continue
         cells = dataset.values(column.name)
-        values = {int(k): spelled(cells[k]) for k in (*train, *judged) if cells[k] is not None}
+        values = {k: spelled(cells[k]) for k in (*train, *judged) if cells[k] is not None}
         seen = {values[k] for k in train if k in values}
-        shared = [int(k) for k in judged if values.get(k) in seen]
+        shared = [k for k in judged if values.get(k) in seen]
         if not shared:
             continue
-        labelled = [int(k) for k in train if target.present[k] and k in values]
+        labelled = [k for k in train if target.present[k] and k in values]
         why = _by_name(column.name, values.values())
         if not why and column.kind in CODES:
             codes = [values[k] for k in labelled]
@@ -76,15 +76,15 @@ def _by_name(name: str, values: Iterable[str]) -> str:
 
 def _by_answer(values: Sequence[str], target: Target, rows: np.ndarray) -> str:
     """Why a column may be the group, by the answers of these rows; '' where they don't say so."""
-    names, place = np.unique(values, return_inverse=True) if values else ([], np.zeros(0, int))
-    size = np.bincount(place, minlength=len(names))
+    place = np.unique(np.array(values, str), return_inverse=True)[1]
+    size = np.bincount(place)
     several = int((size > 1).sum())
     if several < LEAST_VALUES or not (target.exclusive or target.kind == "number"):
         return ""
     answer = target.values[rows]
     if target.kind == "number":
         return _by_number(answer.astype(float), place, size)
-    counts = np.zeros((len(names), len(target.classes)), int)
+    counts = np.zeros((len(size), len(target.classes)), int)
     np.add.at(counts, (place, answer), 1)
     same = int(((counts.max(1) == size) & (size > 1)).sum())
     shares = counts.sum(0) / len(rows)

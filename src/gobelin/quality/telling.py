@@ -102,8 +102,9 @@ def _past(ranks: Sequence[np.ndarray], answer: np.ndarray, rows: Panel) -> list[
     earlier = np.zeros(len(starts), int)  # and how many of the asset's were over, answer and all
     for begin in np.unique(first):
         own = slice(begin, int(np.searchsorted(assets, assets[begin], side="right")))
-        side = "right" if rows.gap else "left"
-        earlier[own] = np.searchsorted(times[own], times[own] - rows.gap, side=side)
+        earlier[own] = np.searchsorted(
+            times[own], times[own] - rows.gap, side="right" if rows.gap else "left"
+        )
     found = [0.0]
     for lag in LAGS:
         paired = (earlier >= lag)[moment]

@@ -47,6 +47,7 @@ class Exhibits:
         findings: Sequence[Finding],
         key: str,
         chance: float | None = None,
+        title: str = "",
     ) -> None:
         """A bar for each finding, labelled by the entry `key` of its scope. Findings without that
         entry are left out."""
@@ -57,7 +58,7 @@ class Exhibits:
         ]
         unit = findings[0].unit if findings else ""
         if rows:
-            self._put(name, "bars", caption, {"rows": rows, "chance": chance, "unit": unit})
+            self._put(name, "bars", caption, {"rows": rows, "chance": chance, "unit": unit}, title)
 
     def forest(
         self,

@@ -43,6 +43,7 @@ def show(
             " validation rows, without signs.",
             some,
             part,
+            title=f"Shares of {plural(part)}{f' of {field}' if field else ''}",
         )
     for heading, row in zip(CONFIDENT, examples(told), strict=True):
         if row is not None:

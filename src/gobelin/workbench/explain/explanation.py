@@ -206,11 +206,14 @@ def _hidden(answers: ExplainedAnswers) -> str:
             " less surely with fewer fields, and each field gets a part of that."
         )
     else:
-        hidden = (
+        kinds = {answers.predictor.features.data.schema.field(f).kind for f in answers.fields}
+        places = [
             f"In the place of hidden fields and columns stand those of {len(answers.others)}"
-            " training rows, one after the other; hidden words are left out, and hidden pixels have"
-            " the mean colour of the image."
-        )
+            " training rows, one after the other",
+            *["hidden words are left out"] * ("text" in kinds),
+            *["hidden pixels have the mean colour of the image"] * ("image" in kinds),
+        ]
+        hidden = f"{'; '.join(places)}."
     return " ".join([hidden, *answers.without_gradients(), *told_whole(answers)])
 
 
