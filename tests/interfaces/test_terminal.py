@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,31 @@ def test_what_an_error_quotes_is_shortened(words: list[str], tmp_path: Path) -> 
     assert done.returncode == 2 and max(map(len, done.stderr.splitlines())) < 4_100
     if "LONG" in words:
         assert "(50" in done.stderr and " letters) ..." in done.stderr and long not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda name: terminal.say(f"recall (class {name}): 80 %"),
+        lambda name: terminal.say(f"row {name}\nclass {name}", lines=True),
+        lambda name: terminal.say(" ".join([name[:300]] * 90)),
+        lambda name: terminal.say_table(["head"], [[f"class {name}"]]),
+    ],
+    ids=["word", "lines", "line", "table"],
+)
+def test_long_names_are_short_in_results(
+    show: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids, classes and columns can have thousands of letters. A path that is a result stays whole,
+    and so do rows for another program."""
+    name = "x" * 5_000
+    show(name)
+    said = capsys.readouterr().out
+    assert "letters)" in said and max(map(len, said.splitlines())) < 4_100
+    terminal.say(name, whole=True)
+    terminal.say_fields([[name]])
+    terminal.say_json(name)
+    assert capsys.readouterr().out == f'{name}\n{name}\n"{name}"\n'
 
 
 def test_short_words_and_lines_stay() -> None:
