@@ -209,3 +209,19 @@ def test_a_file_that_the_system_refuses_is_one_line(
     told = capsys.readouterr().err
     assert left.value.code == 2 and told.count("\n") == 1
     assert told.startswith(f"{file}: can't be opened ({os.strerror(number)})")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("tell('a warning')", 0),
+        ("raise GobelinError('a warning')", 2),
+        ("say_table(['head'], [['a warning']])", 0),
+    ],
+    ids=["warning", "error", "table"],
+)
+def test_a_terminal_of_no_width_shows_all(line: str, code: int) -> None:
+    """As with COLUMNS=0 in the environment, where rich prints nothing."""
+    environment = ENVIRONMENT | {"COLUMNS": "0", "FORCE_COLOR": "1"}
+    done = subprocess.run(["sh", "-c", program(line)], env=environment, capture_output=True)
+    assert done.returncode == code and b"a warning" in done.stdout + done.stderr

@@ -62,7 +62,7 @@ def say_json(value: object, indent: int | None = None) -> None:
 def tell(text: object, lines: bool = False) -> None:
     """Print what is no result, on standard error: an error, a warning, what to do next."""
     line = shortened(printable(text, lines))
-    if err.is_terminal:
+    if err.is_terminal and err.width:  # rich prints nothing in a width of 0
         err.print(line)  # above the bars
     else:
         _write(err, line)
@@ -78,7 +78,7 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: int 
     for row in rows:
         table.add_row(*(shortened(printable(cell)) for cell in row))
     page = io.StringIO()
-    width = out.width if out.is_terminal else WIDEST
+    width = (out.width if out.is_terminal else 0) or WIDEST
     Console(file=page, width=width, force_terminal=out.is_terminal, **PLAIN_TEXT).print(table)
     _write(out, page.getvalue().removesuffix("\n"))
 
