@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,31 @@ def test_what_an_error_quotes_is_shortened(words: list[str], tmp_path: Path) -> 
         assert "(50" in done.stderr and " letters) ..." in done.stderr and long not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda name: terminal.say(f"recall (class {name}): 80 %"),
+        lambda name: terminal.say(f"row {name}\nclass {name}", lines=True),
+        lambda name: terminal.say(" ".join([name[:300]] * 90)),
+        lambda name: terminal.say_table(["head"], [[f"class {name}"]]),
+    ],
+    ids=["word", "lines", "line", "table"],
+)
+def test_long_names_are_short_in_results(
+    show: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids, classes and columns can have thousands of letters. A path that is a result stays whole,
+    and so do rows for another program."""
+    name = "x" * 5_000
+    show(name)
+    said = capsys.readouterr().out
+    assert "letters)" in said and max(map(len, said.splitlines())) < 4_100
+    terminal.say(name, whole=True)
+    terminal.say_fields([[name]])
+    terminal.say_json(name)
+    assert capsys.readouterr().out == f'{name}\n{name}\n"{name}"\n'
+
+
 def test_short_words_and_lines_stay() -> None:
     text = f"{'x' * 390}: {'a b ' * 800}\n{'y' * 390}"
     assert shortened(text) == text
@@ -183,3 +209,19 @@ def test_a_file_that_the_system_refuses_is_one_line(
     told = capsys.readouterr().err
     assert left.value.code == 2 and told.count("\n") == 1
     assert told.startswith(f"{file}: can't be opened ({os.strerror(number)})")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("tell('a warning')", 0),
+        ("raise GobelinError('a warning')", 2),
+        ("say_table(['head'], [['a warning']])", 0),
+    ],
+    ids=["warning", "error", "table"],
+)
+def test_a_terminal_of_no_width_shows_all(line: str, code: int) -> None:
+    """As with COLUMNS=0 in the environment, where rich prints nothing."""
+    environment = ENVIRONMENT | {"COLUMNS": "0", "FORCE_COLOR": "1"}
+    done = subprocess.run(["sh", "-c", program(line)], env=environment, capture_output=True)
+    assert done.returncode == code and b"a warning" in done.stdout + done.stderr

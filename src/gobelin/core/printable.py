@@ -22,7 +22,7 @@ INVISIBLE = set("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3
 INVISIBLE_PLANE = range(0xE0000, 0xE1000)  # tags and selectors, most of them unassigned
 # a word of 400 letters or more, its beginning and its end
 LONG_WORD = re.compile(r"(?<!\S)(\S{100})\S{250,}(\S{50})(?!\S)")
-MOST_LETTERS = 4_000  # of a line of a message
+MOST_LETTERS = 4_000  # of a line that is printed
 WRITTEN_OUT = 1e15  # below it a number is written without a power of ten
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -35,8 +35,8 @@ def printable(value: object, lines: bool = False) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text with the middle of each long word left out, and the end of each long line: what a
-    message quotes may have any length."""
+    """The text with the middle of each long word left out, and the end of each long line: names
+    and cells that a line quotes may have any length."""
     words = LONG_WORD.sub(lambda m: f"{m[1]}... ({len(m[0])} letters) ...{m[2]}", text)
     lines = (
         line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]} ... ({len(line)} letters)"

@@ -85,7 +85,7 @@ def _print_hits(bench: Any, hits: Any, as_json: bool, whole: bool) -> None:  # n
     from gobelin.workbench.shown_rows import cut
 
     schema = bench.run.data.schema
-    longest = max((len(hit.id) for hit in hits), default=0)
+    longest = min(LONGEST, max((len(hit.id) for hit in hits), default=0))
     for hit in hits:
         if as_json:
             say_json(vars(hit) | {"cells": json_cells(hit)})
@@ -93,8 +93,8 @@ def _print_hits(bench: Any, hits: Any, as_json: bool, whole: bool) -> None:  # n
         texts = shown_cells(hit, schema, hits.asked)
         cells = " | ".join(f"{c}: {v if whole else cut(v, LONGEST)}" for c, v in texts)
         line = f"{hits.nearness(hit):>6}  {hit.id:{longest if cells else 0}}  {cells}".rstrip()
-        long = out.is_terminal and len(line) > out.width and not whole
-        say(line[: out.width - 3] + "..." if long else line)
+        long = out.is_terminal and len(line) > out.width > 0 and not whole
+        say(line[: out.width - 3] + "..." if long else line, whole=whole)
     if hits and not any(hit.cells for hit in hits):
         tell("Ids and scores only: this run was saved without the cells of its rows.")
 

@@ -111,7 +111,7 @@ def report_command(run: Path, as_json: bool) -> None:
     page = bench.report()
     if as_json:
         return print_findings(bench.findings(), True)
-    say(page)
+    say(page, whole=True)
 
 
 @click.command("leaderboard")
@@ -191,7 +191,7 @@ def save_command(
     if as_json:
         return say_json(saved)
     for place in saved.values():
-        say(place)
+        say(place, whole=True)
 
 
 @click.command("demo")

@@ -47,9 +47,11 @@ IDLE = ""  # the bar of no step
 CLOSED_PIPE = 128 + 13  # exit code of a program whose reader went away, as the shell shows it
 
 
-def say(text: object, lines: bool = False) -> None:
-    """Print a result. lines: the text has several lines; otherwise it is shown in one."""
-    _write(out, printable(text, lines))
+def say(text: object, lines: bool = False, whole: bool = False) -> None:
+    """Print a result. lines: the text has several lines; otherwise it is shown in one. whole: long
+    words and lines are printed to their end, as of a path that is a result."""
+    shown = printable(text, lines)
+    _write(out, shown if whole else shortened(shown))
 
 
 def say_json(value: object, indent: int | None = None) -> None:
@@ -60,7 +62,7 @@ def say_json(value: object, indent: int | None = None) -> None:
 def tell(text: object, lines: bool = False) -> None:
     """Print what is no result, on standard error: an error, a warning, what to do next."""
     line = shortened(printable(text, lines))
-    if err.is_terminal:
+    if err.is_terminal and err.width:  # rich prints nothing in a width of 0
         err.print(line)  # above the bars
     else:
         _write(err, line)
@@ -74,9 +76,9 @@ def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], whole: int 
     for column in table.columns[:whole]:
         column.no_wrap = True
     for row in rows:
-        table.add_row(*map(printable, row))
+        table.add_row(*(shortened(printable(cell)) for cell in row))
     page = io.StringIO()
-    width = out.width if out.is_terminal else WIDEST
+    width = (out.width if out.is_terminal else 0) or WIDEST
     Console(file=page, width=width, force_terminal=out.is_terminal, **PLAIN_TEXT).print(table)
     _write(out, page.getvalue().removesuffix("\n"))
 

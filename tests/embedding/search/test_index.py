@@ -229,8 +229,8 @@ def test_rows_come_and_go(records: tuple[Index, Shared], tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("ids", "deleted", "said"),
     [
-        ("ab", ["r1", "gone"], "has no row 'gone' to delete"),
         (["a", "r1"], ["r2"], "has a row 'r1' already"),
+        (["r3", "b"], ["gone"], "has a row 'r3' already"),
     ],
 )
 def test_a_change_that_cannot_be_is_none(
@@ -363,6 +363,27 @@ def test_rows_that_were_added_before_are_there_already(
     assert after[ID].to_pylist()[62:] == (["c", "d"] if again == "some and others" else [])
     with pytest.raises(GobelinError, match="has a row 'a' already"):
         table.change(added([2], "a"), [])
+
+
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        (["r2", "r7"], "2 rows are not there: r2, r7. Nothing was deleted for them."),
+        (["r7", "r9"], "1 row is not there: r7. Nothing was deleted for it."),
+        (["never"], "1 row is not there: never. Nothing was deleted for it."),
+    ],
+)
+def test_rows_that_were_deleted_before_are_gone_already(
+    again: list[str], told: str, records: tuple[Index, Shared], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same command again ends in the same state. A mistyped id is told."""
+    table, all_ids = records[0], [f"r{k}" for k in range(60)]
+    table.change(None, ["r2", "r7"])
+    assert not caplog.records
+    table.change(None, again)
+    assert [told in record.getMessage() for record in caplog.records] == [True]
+    left = Index(table.folder, "one").table.to_arrow()[ID].to_pylist()
+    assert left == [i for i in all_ids if i not in {"r2", "r7", *again}]
 
 
 def test_a_copy_holds_ids_and_vectors_alone(records: tuple[Index, Shared], tmp_path: Path) -> None:

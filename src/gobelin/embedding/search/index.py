@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, some
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.printable import counted
 from gobelin.data.dataset import SPLIT_COLUMN
@@ -184,19 +184,19 @@ class Index:
         lacks are left out.
 
         The change is one new version of the table. If the process is killed, the same call again
-        finishes it. Rows that were added before, the same in all columns, are left as they are.
-        Raises GobelinError, and changes nothing, where the table has no row to delete, or has
-        another row of an id to add."""
+        finishes it. Rows that were added before, the same in all columns, are left as they are, and
+        rows that are not there any more are not deleted; a warning counts both. Raises
+        GobelinError, and changes nothing, where the table has another row of an id to add."""
         if added is None and not deleted:
             return
         begun = self.folder / BEGUN
         key = fingerprint(list(deleted), [] if added is None else repr(added.to_pylist()))
         if not (begun.is_file() and self._committed(read_json(begun), key)):
-            added = self._without_present(added, deleted)
+            added, deleted = self._without_present(added, deleted), self._present(deleted)
             ids = [] if added is None else added[ID].to_pylist()
             if not (ids or deleted):
                 return
-            self._refuse_impossible(ids, deleted)
+            self._refuse_twice(ids, deleted)
             write_json(begun, {"key": key, "version": self.table.version})
             self._commit(None if added is None else self._like(added), deleted)
         _settle(self.table)
@@ -239,12 +239,22 @@ class Index:
             merge = merge.when_not_matched_insert_all()
             merge.when_not_matched_by_source_delete(gone).execute(rows)
 
-    def _refuse_impossible(self, ids: Sequence[str], deleted: Sequence[str]) -> None:
-        known = set(self._rows([*ids, *deleted], [ID])[ID].to_pylist())
-        if missing := next((i for i in deleted if i not in known), None):
-            raise GobelinError(
-                f"index: has no row {missing!r} to delete. Give an id that search finds."
+    def _present(self, deleted: Sequence[str]) -> list[str]:
+        """Of the ids those that are there, each once."""
+        known = set(self._rows(deleted, [ID])[ID].to_pylist())
+        asked = list(dict.fromkeys(deleted))
+        if gone := [i for i in asked if i not in known]:
+            log.warning(
+                "%s: %s not there: %s. Nothing was deleted for %s.",
+                self.folder.parent,
+                counted(len(gone), "row is", "rows are"),
+                some(gone),
+                "it" if len(gone) == 1 else "them",
             )
+        return [i for i in asked if i in known]
+
+    def _refuse_twice(self, ids: Sequence[str], deleted: Sequence[str]) -> None:
+        known = set(self._rows(ids, [ID])[ID].to_pylist())
         if twice := next((i for i in ids if i in known and i not in deleted), None):
             raise GobelinError(
                 f"index: has a row {twice!r} already. Give the added row another id, or delete the"
