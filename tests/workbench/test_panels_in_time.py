@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin import Workbench
-from gobelin.quality.telling import Panel, effective_rows, telling
+from gobelin.quality.telling import PanelRows, effective_rows, telling
 
 TIMES, AHEAD = 110, 5
 DAYS = [str(d) for d in np.busday_offset("2010-01-01", np.arange(600), roll="forward")]
@@ -63,11 +63,11 @@ def test_an_answer_that_overlaps_the_last_one_hides_no_future() -> None:
     planted = gain + rng.normal(0, 2.0, len(gain))
     time, one = np.arange(len(gain), dtype=float), np.zeros(len(gain), int)
     none = np.zeros((len(gain), 0))
-    found = telling({"planted": planted}, none, gain, Panel(time, one, float(AHEAD)))
+    found = telling({"planted": planted}, none, gain, PanelRows(time, one, float(AHEAD)))
     assert len(found) == 1 and (found[0].chance or 0) < 0.2  # one row before it is 0.5
     # what the last five days were is known in time
     known = np.concatenate([np.zeros(AHEAD), gain[:-AHEAD]])
-    assert not telling({"known": known}, none, gain, Panel(time, one, float(AHEAD)))
+    assert not telling({"known": known}, none, gain, PanelRows(time, one, float(AHEAD)))
 
 
 @pytest.mark.parametrize("assets", [1, 4, 30])
@@ -80,7 +80,9 @@ def test_the_count_of_independent_rows_is_that_of_simulations(assets: int) -> No
         x = sum(steps[k : times + k] for k in range(5)).T.ravel()  # five neighbours overlap
         return (x - x.mean()) / x.std()
 
-    rows = Panel(np.tile(np.arange(times, dtype=float), assets), np.repeat(range(assets), times))
+    rows = PanelRows(
+        np.tile(np.arange(times, dtype=float), assets), np.repeat(range(assets), times)
+    )
     rng = np.random.default_rng(0)
     pairs = [(panel(rng), panel(rng)) for _ in range(draws)]
     variance = np.var([float(x @ y) / len(x) for x, y in pairs])

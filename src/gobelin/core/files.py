@@ -168,9 +168,11 @@ def disk_errors(where: Path) -> Iterator[None]:
 
 
 def _elsewhere(error: Exception, where: Path) -> bool:
-    """Whether an error names a file that is not beside or below the place that is written."""
-    name = getattr(error, "filename", None)
-    return isinstance(name, str) and where.absolute().parent not in Path(name).absolute().parents
+    """Whether an error names a file that is not above, beside or below the place that is
+    written."""
+    name, place = getattr(error, "filename", None), where.absolute()
+    named = Path(name).absolute() if isinstance(name, str) else place
+    return named not in place.parents and place.parent not in named.parents
 
 
 def _umask() -> int:

@@ -31,7 +31,7 @@ NAME = "tells_more_than_the_past"
 
 
 @dataclass(frozen=True)
-class Panel:
+class PanelRows:
     """When a row was, and of what.
 
     time: float64 [n]. asset: int [n], 0 for all where there is one, or none is known. gap: time
@@ -42,14 +42,14 @@ class Panel:
     asset: np.ndarray
     gap: float = 0.0
 
-    def ordered(self) -> tuple[np.ndarray, Panel]:
+    def ordered(self) -> tuple[np.ndarray, PanelRows]:
         """The order of assets and their times, int [n], and the rows in it."""
         order = np.lexsort((self.time, self.asset))
-        return order, Panel(self.time[order], self.asset[order], self.gap)
+        return order, PanelRows(self.time[order], self.asset[order], self.gap)
 
 
 def telling(
-    columns: Mapping[str, np.ndarray], features: np.ndarray, target: np.ndarray, panel: Panel
+    columns: Mapping[str, np.ndarray], features: np.ndarray, target: np.ndarray, panel: PanelRows
 ) -> list[Finding]:
     """Findings: the columns that tell more of the target than any earlier value.
 
@@ -89,7 +89,7 @@ def telling(
     return list(found.values())
 
 
-def _past(ranks: Sequence[np.ndarray], answer: np.ndarray, rows: Panel) -> list[float]:
+def _past(ranks: Sequence[np.ndarray], answer: np.ndarray, rows: PanelRows) -> list[float]:
     """Sizes of the correlations of each column, [n], some times earlier with the answer, [n].
     Rows of one asset and one time count as their mean. A lag of too few rows is left out."""
     step = np.concatenate([[True], np.diff(rows.asset) > 0])
@@ -124,7 +124,7 @@ def _standard(x: np.ndarray) -> np.ndarray:
     return centred / (centred.std() or 1.0)
 
 
-def effective_rows(x: np.ndarray, y: np.ndarray, rows: Panel) -> float:
+def effective_rows(x: np.ndarray, y: np.ndarray, rows: PanelRows) -> float:
     """How many independent pairs the correlation of x and y, [n] each, rests on: n / (1 + the sum
     over all other pairs of rows, of the correlation of their x times that of their y, over n)
     (Bartlett 1946, eq. 2.3). Pairs of one asset at a distance in time have one correlation, and so

@@ -19,7 +19,7 @@ from gobelin.evidence.findings import Finding
 from gobelin.quality import telling as telling_columns
 from gobelin.quality.look_ahead import LookAhead, look_ahead
 from gobelin.quality.series_faults import series_faults
-from gobelin.quality.telling import Panel
+from gobelin.quality.telling import PanelRows
 from gobelin.quality.window_source import source_of
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.run.chain import Run
@@ -142,7 +142,7 @@ def _indicators(values: Sequence[object], places: np.ndarray) -> np.ndarray:
     return np.array([[text == name for name in names] for text in texts], float)
 
 
-def _panel(run: Run, moments: Sequence[Moment | None], places: np.ndarray) -> Panel:
+def _panel(run: Run, moments: Sequence[Moment | None], places: np.ndarray) -> PanelRows:
     """When these rows were, and of what: `trade.asset`, else the first column of categories that
     tells the rows of each time apart."""
     rows, split = run.checked.rows, run.settings.split
@@ -150,7 +150,7 @@ def _panel(run: Run, moments: Sequence[Moment | None], places: np.ndarray) -> Pa
         time, gap = order.times[places], split.purge or 0.0
     else:
         time, gap = np.array([m.end for k in places if (m := moments[k])]), 0.0
-    panel = Panel(time, np.zeros(len(places), int), gap)
+    panel = PanelRows(time, np.zeros(len(places), int), gap)
     if len(np.unique(time)) == len(time) and not run.settings.trade.asset:
         return panel
     names = [run.settings.trade.asset] if run.settings.trade.asset else []
@@ -159,5 +159,5 @@ def _panel(run: Run, moments: Sequence[Moment | None], places: np.ndarray) -> Pa
         values = rows.dataset.values(name)
         asset = np.unique([spelled(values[k]) for k in places], return_inverse=True)[1]
         if name == run.settings.trade.asset or len(set(zip(time, asset, strict=True))) == len(time):
-            return Panel(time, asset, gap)
+            return PanelRows(time, asset, gap)
     return panel
