@@ -32,7 +32,7 @@ from gobelin.networks.text.ngrams import shares
 from gobelin.prediction.heads.members import LEAVES_OF_GROUPS
 from gobelin.workbench.save.disclosure import ALL_KEPT, PROMISES
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 ROWS, K = 110, 5
 SEEN = slice(0, 66)  # the training rows
 RARE_CITY, RARE_WORD = "Qaanaaq", "zyxquartz"

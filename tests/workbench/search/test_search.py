@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gobelin import Workbench
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:

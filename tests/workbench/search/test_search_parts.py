@@ -14,7 +14,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.workbench.explain import asked
 from gobelin.workbench.search.parts import parts_of_row, search_parts
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture(scope="module")
