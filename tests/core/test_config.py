@@ -71,7 +71,7 @@ def test_all_mistakes_at_once() -> None:
         "run.mode: one of near, far was expected, found 'off'.",
         "run.inner.rate: a number was expected, found 'x'.",
         "run.inner.sizes: a whole number was expected, found 'b'.",
-        "run.kinds: is a group of settings, found 3. Set run.kinds.NAME=VALUE.",
+        "run.kinds: is a group of settings, found 3. Set kinds.NAME=VALUE.",
         "run: unknown setting 'stepps'. Did you mean 'steps'?",
     ]
 

@@ -54,7 +54,8 @@ def _line(mistake: Mapping[str, Any], cls: type, where: str) -> str:
     if kind == "value_error" and hint not in NAMES:
         return f"{where}: {mistake['ctx']['error']}."
     if is_pydantic_dataclass(hint) or typing.get_origin(hint) is Mapping:
-        return f"{where}: is a group of settings, found {cut(found)}. Set {where}.NAME=VALUE."
+        name = where.partition(".")[2] or where  # as `--set` takes it, without the name of the tree
+        return f"{where}: is a group of settings, found {cut(found)}. Set {name}.NAME=VALUE."
     if kind in ("too_short", "too_long"):
         count = mistake["ctx"]["min_length" if kind == "too_short" else "max_length"]
         values = "value or more was" if count == 1 else "values were"
