@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +296,23 @@ def test_a_column_that_is_not_used_is_told(
         model = MultimodalClassifier(**{**PLAIN, "schema": schema}).fit(frame, LABEL)
         assert model.embedder_.schema.field_names == ("table",)
         assert ("X, column 'code': not used" in caplog.text) == (not schema)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([np.inf, -np.inf, *range(118)], "X, column 'odd': 'inf', '-inf' are read as missing."),
+        (["n/a", *map(str, range(119))], "X, column 'odd': 'n/a' is read as missing."),
+        ([f"10.0.{k}.1" for k in range(120)], "schema={'odd': 'text'}"),
+        ([7] * 120, "X, column 'odd': not used: every cell is the same."),
+    ],
+)
+def test_how_a_column_is_read_is_told(
+    values: Sequence[Any], told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = MultimodalClassifier(**{**PLAIN, "schema": {}})
+    model.fit(FRAME[["size"]].assign(odd=values), LABEL)
+    assert told in caplog.text and "--set" not in caplog.text
 
 
 @pytest.mark.parametrize(

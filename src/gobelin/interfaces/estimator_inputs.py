@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from gobelin.core.errors import repeated
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.tables.frames import Frame, from_frame
+from gobelin.embedding.columns.schema import remarks
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
+OPTION = re.compile(r"--set '?schema\.(.+?)=(\w+)'?")  # as `set_kind` writes it
 TEXT_FOUND = "could not convert string to float: "  # as NumPy says it
 LEAST_WEIGHTED_ROWS = 2  # with a weight above 0; fitting on few rows is the user's choice here
 
@@ -88,17 +91,11 @@ def _as_frame(X: Any) -> str:  # noqa: ANN401, N803
     return "pandas.DataFrame({'image': X}) makes a frame" if isinstance(first, Image) else ""
 
 
-def tell_unused(schema: Schema) -> None:
-    """Warn of the columns that no encoder reads."""
-    for column in schema.columns:
-        if column.kind == "unknown" and column.remark:
-            LOG.warning(
-                "X, column %r: not used, %s. Say what it holds, as schema={%r: 'text'}, or leave"
-                " it out.",
-                column.name,
-                column.reason,
-                column.name,
-            )
+def tell_remarks(schema: Schema) -> None:
+    """Warn of the columns that are not used, or are read in one of several ways, as `check` does.
+    An option of the command line becomes the parameter: schema={'code': 'text'}."""
+    for line in remarks(schema):
+        LOG.warning("X, %s", OPTION.sub(r"schema={'\1': '\2'}", line))
 
 
 def weights_of(X: Any, sample_weight: Any) -> np.ndarray:  # noqa: ANN401, N803
