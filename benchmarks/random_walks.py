@@ -33,7 +33,7 @@ from gobelin.evidence.intervals import wilson
 from gobelin.prediction import predictor, trading
 from gobelin.prediction.cross_fit import Predict, Training
 from gobelin.prediction.fusion.concat import Concat
-from gobelin.quality.telling import Panel, telling
+from gobelin.quality.telling import PanelRows, telling
 
 DAYS, WINDOW, STEP, AHEAD = 1500, 32, 5, 5
 COST = 0.0005
@@ -152,7 +152,7 @@ def warned(seed: int, share: float) -> tuple[bool, bool]:
         ]
     )
     found = telling(
-        {**columns, **planted}, features, moves, Panel(ends.astype(float), np.zeros(ROWS, int))
+        {**columns, **planted}, features, moves, PanelRows(ends.astype(float), np.zeros(ROWS, int))
     )
     names = {f.scope["column"] for f in found}
     return bool(names - {"planted"}), "planted" in names
