@@ -61,6 +61,20 @@ def test_arrays_say_what_the_estimator_says(name: str, classes: int) -> None:
     assert np.array_equal(again.sums(FRESH), own)
 
 
+@pytest.mark.parametrize("count", [60, 160])
+def test_a_cut_of_a_wide_table_tries_twenty_columns(count: int) -> None:
+    wide, answers = np.tile(X, count // 6 + 1)[:, :count], (NUMBER > 0).astype(int)
+    own = trees.forest(wide, answers, WEIGHTS, 2, 20, 3).sums(wide)
+    probabilities = {}
+    for tried in (18, 20, 48):  # 0.3 of 60, the most, 0.3 of 160
+        theirs = ensemble.ExtraTreesClassifier(
+            20, min_samples_leaf=trees.LEAST_FOREST_LEAF, max_features=tried, random_state=3
+        )
+        probabilities[tried] = theirs.fit(wide, answers, WEIGHTS).predict_proba(wide)
+    alike = [tried for tried, p in probabilities.items() if np.allclose(own, p)]
+    assert alike == [18 if count == 60 else 20]
+
+
 @pytest.mark.parametrize("name", GROWERS)
 def test_a_class_without_rows_is_rare(name: str) -> None:
     answers = np.where(NUMBER > 0, 3, 1)

@@ -16,7 +16,7 @@ import numpy as np
 
 LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
 WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
-SHARE_OF_COLUMNS = 0.3  # that a cut may choose from
+SHARE_OF_COLUMNS, MOST_TRIED = 0.3, 20  # columns that a cut may choose from: the fewer of both
 DIGITS = 56  # binary ones that a float64 may need
 MOST_WALKS = 2**18  # pairs of a row and a tree that go down at a time
 ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "start", "output")
@@ -140,7 +140,7 @@ def boosted(
         learning_rate=min(WORK / rounds, FASTEST) if shape.rate is None else shape.rate,
         max_leaf_nodes=shape.leaves,
         min_samples_leaf=max(shape.least_leaf, least_leaf),
-        max_features=SHARE_OF_COLUMNS,
+        max_features=min(SHARE_OF_COLUMNS, MOST_TRIED / x.shape[1]),
         early_stopping=False,
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
@@ -178,7 +178,7 @@ def forest(
     fitted = grower(
         trees,
         min_samples_leaf=max(LEAST_FOREST_LEAF, least_leaf),
-        max_features=SHARE_OF_COLUMNS,
+        max_features=min(SHARE_OF_COLUMNS, MOST_TRIED / x.shape[1]),
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
     known = np.arange(outputs) if numeric else fitted.classes_
