@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from gobelin.core.printable import printable
 
 Item = TypeVar("Item", bound=Hashable)
 MOST_NAMES, MOST_LETTERS = 20, 60  # of names that a line lists
+MOST_LINES = 5  # of the mistakes in a table
 
 
 class GobelinError(Exception):
@@ -90,6 +91,12 @@ def some(names: Iterable[str]) -> str:
     listed = list(names)
     shown = (n if len(n) <= MOST_LETTERS else f"{n[:MOST_LETTERS]}..." for n in listed[:MOST_NAMES])
     return ", ".join(shown) + " ..." * (len(listed) > MOST_NAMES)
+
+
+def first_lines(mistakes: Sequence[str], what: str) -> list[str]:
+    """The lines of the first mistakes in a table, and how many more there are. what: 'rows'."""
+    more = len(mistakes) - MOST_LINES
+    return [*mistakes[:MOST_LINES], *[f"... and {more} more {what}."] * (more > 0)]
 
 
 def close_match(word: str, words: Iterable[str]) -> str:

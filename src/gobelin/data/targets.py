@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.errors import GobelinError, first_lines, nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_by_number
@@ -152,6 +152,5 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
                 f" number. Mend it, or --set {instead or f'schema.{name}=category'}."
             )
     if wrong:
-        more = [f"... and {len(wrong) - 5} more rows."] if len(wrong) > 5 else []
-        raise GobelinError(*wrong[:5], *more)
+        raise GobelinError(*first_lines(wrong, "rows"))
     return numbers

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from gobelin.core.arrow import texts
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError, repeated
+from gobelin.core.errors import GobelinError, first_lines, repeated
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
 from gobelin.data.tables.dialect import (
@@ -254,14 +254,13 @@ def _check(header: Sequence[str], rows: int, mistakes: Sequence[str], path: Path
             " each column."
         )
     if mistakes:
-        more = [f"... and {len(mistakes) - 5} more rows."] if len(mistakes) > 5 else []
         remedy = "Quote cells that hold the delimiter."
         if len(mistakes) > rows:
             remedy = (
                 "Most rows have another length than the first line. It must name each column: leave"
                 " out a title or notes above."
             )
-        raise GobelinError(*mistakes[:5], *more, remedy)
+        raise GobelinError(*first_lines(mistakes, "rows"), remedy)
     if "" in header:
         named = sum(map(bool, header))
         remedy = "Name it in the header."

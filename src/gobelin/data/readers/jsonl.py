@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from gobelin.core import parse
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_lines
 from gobelin.data.budget import refuse, refuse_table
 from gobelin.data.tables.lines import text_lines
 
@@ -68,8 +68,7 @@ class Jsonl:
             if len(columns) > width or not count % ROWS_AT_ONCE:
                 refuse_table(str(path), count, len(columns))
         if mistakes:
-            more = [f"... and {len(mistakes) - 5} more lines."] if len(mistakes) > 5 else []
-            raise GobelinError(*mistakes[:5], *more)
+            raise GobelinError(*first_lines(mistakes, "lines"))
         if halves:
             LOG.warning(HALVES, path, len(halves), f" (first: line {halves[0]})")
         refuse_table(str(path), count, len(columns))
