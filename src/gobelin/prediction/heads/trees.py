@@ -140,7 +140,7 @@ def boosted(
         learning_rate=min(WORK / rounds, FASTEST) if shape.rate is None else shape.rate,
         max_leaf_nodes=shape.leaves,
         min_samples_leaf=max(shape.least_leaf, least_leaf),
-        max_features=min(SHARE_OF_COLUMNS, MOST_TRIED / x.shape[1]),
+        max_features=_share_tried(x.shape[1]),
         early_stopping=False,
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
@@ -178,7 +178,7 @@ def forest(
     fitted = grower(
         trees,
         min_samples_leaf=max(LEAST_FOREST_LEAF, least_leaf),
-        max_features=min(SHARE_OF_COLUMNS, MOST_TRIED / x.shape[1]),
+        max_features=_share_tried(x.shape[1]),
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
     known = np.arange(outputs) if numeric else fitted.classes_
@@ -203,6 +203,11 @@ def forest(
             }
         )
     return _joined(tables, np.zeros(len(tables), int), np.zeros(outputs))
+
+
+def _share_tried(columns: int) -> float:
+    """The share of so many columns that a cut may choose from."""
+    return min(SHARE_OF_COLUMNS, MOST_TRIED / columns)
 
 
 def _boosted_labels(
