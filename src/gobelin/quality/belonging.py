@@ -14,7 +14,7 @@ rows of a value are of one thing, which a person has to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -51,6 +51,9 @@ def belonging(dataset: Dataset, schema: Schema, target: Target, parts: np.ndarra
     for column in schema.columns:
         if column.role not in ("cell", "id") or column.kind not in READ:
             continue
+        owner = _names_owner(column.name)
+        if not owner and column.kind not in CODES:
+            continue
         cells = dataset.values(column.name)
         values = {k: spelled(cells[k]) for k in (*train, *judged) if cells[k] is not None}
         seen = {values[k] for k in train if k in values}
@@ -58,7 +61,7 @@ def belonging(dataset: Dataset, schema: Schema, target: Target, parts: np.ndarra
         if not shared:
             continue
         labelled = [k for k in train if target.present[k] and k in values]
-        why = _by_name(column.name, values.values())
+        why = "by its name" if owner and len(set(values.values())) >= LEAST_VALUES else ""
         if not why and column.kind in CODES:
             codes = [values[k] for k in labelled]
             why = _by_answer(codes, target, np.array(labelled, int))
@@ -67,11 +70,11 @@ def belonging(dataset: Dataset, schema: Schema, target: Target, parts: np.ndarra
     return findings
 
 
-def _by_name(name: str, values: Iterable[str]) -> str:
-    """Why a column may be the group, by its name; '' for another name, and for few values."""
+def _names_owner(name: str) -> bool:
+    """Whether a column's name is that of somebody or something that is recorded again and again."""
     words = {word.lower() for word in WORD.findall(name)}
     words |= {word[:-2] for word in words if word.endswith("id")}
-    return "by its name" if OWNERS & words and len(set(values)) >= LEAST_VALUES else ""
+    return bool(OWNERS & words)
 
 
 def _by_answer(values: Sequence[str], target: Target, rows: np.ndarray) -> str:
@@ -119,9 +122,9 @@ def _finding(column: str, why: str, shared: int, judged: int) -> Finding:
         n=judged,
         better="lower",
         note=(
-            f"of {judged} validation and test rows so many have a {column} that training rows have"
-            f" too ({why}). If it says which rows are of one thing, as of a patient, keep these in"
-            f" one part, or scores are too good: {set_kind(column, 'group')}"
+            f"{shared} of {judged} validation and test rows share their {column} with a training"
+            f" row ({why}). If it says which rows belong together, as those of a patient do, keep"
+            f" these in one part, or scores are too good: {set_kind(column, 'group')}"
         ),
         source="check",
     )
