@@ -301,3 +301,18 @@ def test_of_generated_images_the_part_of_the_request_that_they_follow_decides(
     discard_resting_on(bench.run.folder, "generator")  # which is made again
     assert not bench.run.folder.has("verbs/explain_generated")
     assert bench.run.folder.has("verbs/explain")
+
+
+def test_letters_that_the_pictures_cant_show_are_named(
+    bench: Workbench,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("gobelin.report.lettering._installed", tuple)  # a machine without fonts
+    asked = ["explain", str(bench.run.folder.folder), "--out", str(tmp_path), "--text"]
+    main([*asked, "a red thing"])
+    assert "stand as boxes" not in capsys.readouterr().out
+    main([*asked, "红 chose carrée"])
+    line = next(x for x in capsys.readouterr().out.splitlines() if "stand as boxes" in x)
+    assert "'é红'" in line and "Noto CJK" in line

@@ -5,16 +5,15 @@ colour too."""
 
 from __future__ import annotations
 
-from textwrap import wrap
-
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gobelin.evidence.findings import number
+from gobelin.report.lettering import font_of, unknown, wrapped
 
 SIDE = 256  # pixels of the longer side of the image
 BAR, TEXT = 14, 62  # pixels: width of the colour bar, and of its numbers
-LINE, LETTER = 16, 7  # pixels: height of a line, width of a letter
+LINE, SIZE = 16, 12  # pixels: height of a line and of a letter
 STRONGEST = 0.99  # quantile of the absolute values that has the full colour
 RED, BLUE = np.array([214.0, 39.0, 40.0]), np.array([31.0, 90.0, 200.0])
 COVER = 0.75  # how much of the image the full colour covers
@@ -30,9 +29,10 @@ def strongest(values: np.ndarray) -> float:
     return float(np.quantile(np.abs(values), STRONGEST)) or float(np.abs(values).max()) or 1.0
 
 
-def overlay(image: np.ndarray, values: np.ndarray, caption: str = "") -> Image.Image:
-    """The image in grey under the colours, with a colour bar and a caption below. image: [H, W, 3],
-    0 to 255. values: [H, W]."""
+def overlay(image: np.ndarray, values: np.ndarray, caption: str = "") -> tuple[Image.Image, str]:
+    """The image in grey under the colours, with a colour bar and a caption below; and the letters
+    that stand in it as boxes, because no font here has them. image: [H, W, 3], 0 to 255. values:
+    [H, W]."""
     full = strongest(values)
     share = np.clip(values / full, -1, 1)[..., None]  # [H, W, 1]
     grey = image.mean(-1, keepdims=True).repeat(3, -1)
@@ -42,14 +42,15 @@ def overlay(image: np.ndarray, values: np.ndarray, caption: str = "") -> Image.I
     scale = SIDE / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     picture = picture.resize(size, Image.Resampling.NEAREST)
-    below = wrap(caption, (size[0] + BAR + TEXT) // LETTER)
+    font = font_of(caption, SIZE)
+    below = wrapped(caption, font, size[0] + BAR + TEXT)
     page = Image.new("RGB", (size[0] + BAR + TEXT + 12, size[1] + LINE * len(below)), "white")
     page.paste(picture, (0, 0))
     _bar(page, size[0] + 6, size[1], full)
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
+    pen = ImageDraw.Draw(page)
     for k, text in enumerate(below):
         pen.text((4, size[1] + LINE * k), text, fill=(90, 90, 90), font=font)
-    return page
+    return page, unknown(caption, font)
 
 
 def _bar(page: Image.Image, left: int, height: int, full: float) -> None:
@@ -58,7 +59,7 @@ def _bar(page: Image.Image, left: int, height: int, full: float) -> None:
     colours = 255 - COVER * np.abs(share) * (255 - np.where(share > 0, RED, BLUE))
     strip = colours.round().astype(np.uint8).repeat(BAR, 1)
     page.paste(Image.fromarray(strip), (left, 0))
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(12)
+    pen, font = ImageDraw.Draw(page), font_of("", SIZE)
     for y, value in ((0, full), (height // 2 - 7, 0.0), (height - 15, -full)):
         text = number(float(f"{value:.2g}"), "", True) if value else "0"
         pen.text((left + BAR + 4, y), text, fill=(20, 20, 20), font=font)

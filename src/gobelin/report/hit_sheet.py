@@ -12,14 +12,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gobelin.core.printable import printable
+from gobelin.report.lettering import Font, font_of, unknown
 
 SIDE = 200  # pixels of a picture, at most
 CARD, GAP, LINE = 220, 16, 17  # pixels: width of a card, space between cards, height of a line
 CARDS_IN_A_ROW, MOST_LINES = 5, 16  # of the image, and of the cells of one card
-FONTS = ("DejaVuSans.ttf", "Arial.ttf", "Helvetica.ttc")  # with more letters than Pillow's own
 INK, GREY, LIGHT, MARK = "#1d2430", "#667085", "#e4e7ec", "#0b7a4b"
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 STYLE = f"""
@@ -105,7 +105,9 @@ def _png(picture: Image.Image) -> str:
 def as_image(title: str, note: str, cards: Sequence[Card]) -> tuple[Image.Image, str]:
     """The sheet as one image, RGB; and the letters that stand in it as boxes, because no font here
     has them."""
-    font, bold = _font(13), _font(15)
+    texts = [title, note, *(t for card in cards for t in (card.title, *sum(card.cells, ())))]
+    written = "".join(texts)
+    font, bold = font_of(written, 13), font_of(written, 15)
     many = max(1, min(CARDS_IN_A_ROW, len(cards)))
     width = GAP + max(3, many) * (CARD + GAP)
     blocks = [_lines(card, font) for card in cards]
@@ -134,26 +136,16 @@ def as_image(title: str, note: str, cards: Sequence[Card]) -> tuple[Image.Image,
         draw.text((x + 10, y + LINE + 2), _cut(card.note, font, CARD - 20), ink, font)
         for n, line in enumerate(lines):
             draw.text((x + 10, y + (n + 2) * LINE + 4), line, INK, font)
-    texts = [title, note, *(t for card in cards for t in (card.title, *sum(card.cells, ())))]
-    return sheet, _unknown_letters("".join(texts), font)
+    return sheet, unknown(written, font)
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    for name in FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
-
-
-def _lines(card: Card, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+def _lines(card: Card, font: Font) -> list[str]:
     lines = [_cut(f"{name}: {value}", font, CARD - 20) for name, value in card.cells]
     more = len(lines) - MOST_LINES
     return [*lines[:MOST_LINES], f"and {more} more columns"] if more > 1 else lines
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
+def _cut(text: str, font: Font, width: int) -> str:
     """The text in one line, with three dots where it would be wider."""
     text = printable(" ".join(text.split()))[:400]
     if font.getlength(text) <= width:
@@ -187,10 +179,3 @@ def _curve(wave: Sequence[float]) -> Image.Image:
         x = k * (CARD - 20) // max(len(wave), 1)
         draw.line((x, 30 - 28 * height, x, 30 + 28 * height), GREY)
     return image
-
-
-def _unknown_letters(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The letters that the font draws as it draws one that no font has."""
-    box = bytes(font.getmask("\U0010fffd"))
-    others = sorted({c for c in text if not c.isascii() and c.isprintable() and not c.isspace()})
-    return "".join(c for c in others if bytes(font.getmask(c)) == box)

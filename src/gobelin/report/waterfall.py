@@ -6,20 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 from unicodedata import category, east_asian_width
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from gobelin.evidence.findings import number
 from gobelin.report.drawing import AxisScale, Drawing, PrintedTable
+from gobelin.report.lettering import font_of, unknown, wrapped
 
 MOST_STEPS = 12  # that are shown; the others are one step together
 WIDTH, LINE, NAMES, NUMBERS = 720, 26, 230, 110  # pixels of a PNG: page, row, columns at the sides
+EDGE, SIZE = 12, 14  # pixels: left of the letters, and of a letter
 RISE, FALL, ENDS, INK = (192, 57, 43), (41, 98, 180), (120, 120, 120), (20, 20, 20)
 BAR = 28  # letters of a bar in a text
-LETTERS = 96  # of a line below a picture
 LONGEST = 28  # letters of a name in a text
 
 
@@ -106,12 +106,16 @@ def _short(label: str) -> str:
     return label if len(label) <= LONGEST else label[: LONGEST - 3] + "..."
 
 
-def drawn(rows: Sequence[Mapping[str, Any]], title: str, foot: str) -> Image.Image:
-    """The same as a picture, with a line above and one below it."""
-    below = wrap(foot, LETTERS)
+def drawn(rows: Sequence[Mapping[str, Any]], title: str, foot: str) -> tuple[Image.Image, str]:
+    """The same as a picture, with a line above and one below it; and the letters that stand in it
+    as boxes, because no font here has them."""
+    names = [_short(str(row["label"])) for row in rows]
+    text = "".join([title, foot, *names])
+    font = font_of(text, SIZE)
+    below = wrapped(foot, font, WIDTH - 2 * EDGE)
     page = Image.new("RGB", (WIDTH, LINE * (len(rows) + 2) + LINE * len(below)), "white")
-    pen, font = ImageDraw.Draw(page), ImageFont.load_default(14)
-    pen.text((12, 8), title, fill=INK, font=font)
+    pen = ImageDraw.Draw(page)
+    pen.text((EDGE, 8), title, fill=INK, font=font)
     ends = [float(row[end]) for row in rows for end in ("from", "to")]
     low, high = min(0.0, *ends), max(0.0, *ends)
     size, room = (high - low) or 1.0, WIDTH - NAMES - NUMBERS - 20
@@ -126,10 +130,10 @@ def drawn(rows: Sequence[Mapping[str, Any]], title: str, foot: str) -> Image.Ima
         y, inner = top + LINE * k, 0 < k < len(rows) - 1
         a, b = sorted((across(float(row["from"])), across(float(row["to"]))))
         colour = ENDS if not inner else RISE if row["value"] > 0 else FALL
-        pen.text((12, y + 4), _short(str(row["label"])), fill=INK, font=font)
+        pen.text((EDGE, y + 4), names[k], fill=INK, font=font)
         pen.rectangle([a, y + 4, max(b, a + 1), y + LINE - 5], fill=colour)
         value = number(row["value"], "", inner)
         pen.text((WIDTH - NUMBERS, y + 4), value, fill=INK, font=font)
-    for k, text in enumerate(below):
-        pen.text((12, top + LINE * len(rows) + 10 + 20 * k), text, fill=ENDS, font=font)
-    return page
+    for k, line in enumerate(below):
+        pen.text((EDGE, top + LINE * len(rows) + 10 + 20 * k), line, fill=ENDS, font=font)
+    return page, unknown(text, font)

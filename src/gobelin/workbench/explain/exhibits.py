@@ -147,7 +147,7 @@ def _pair(
     image: np.ndarray = one.parts.image  # type: ignore[attr-defined]
     plain = Image.fromarray(image.round().astype(np.uint8))
     save_picture(run.folder.folder / left, plain, told, one)
-    save_picture(run.folder.folder / right, overlay_of(one), told, one)
+    save_picture(run.folder.folder / right, overlay_of(one)[0], told, one)
     return {"left": left, "right": right, "caption": caption or one.field}
 
 

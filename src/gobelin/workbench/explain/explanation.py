@@ -164,6 +164,7 @@ def _explanation(
     findings: list[Finding] = []
     lines: list[str] = []
     told: list[RowExplanation] = []
+    letters = ""  # that no font has
     progress = answers.predictor.features.data.progress
     for k, row in enumerate(rows):
         if len(rows) > 1 and not row.embeddings.only(answers.fields).present.any():
@@ -175,12 +176,12 @@ def _explanation(
         lines += [*([""] if lines else []), *lines_of_row(answers, one, faithful)]
         told.append(one)
         if asked.out is not None:
-            files.write(Path(asked.out), answers, one, faithful, k)
+            letters += files.write(Path(asked.out), answers, one, faithful, k)
         if len(rows) > 1:
             progress("explain rows", k + 1, len(rows))
     lines += ["", _hidden(answers)]
     if asked.out is not None:
-        lines.append(f"Pictures and JSON are in {asked.out}.")
+        lines += files.where(asked.out, letters)
     return Explanation(findings, lines, told)
 
 

@@ -16,6 +16,7 @@ from gobelin.data.image.headers import opened
 from gobelin.data.provenance.marks import is_marked, marks_of
 from gobelin.evidence.findings import finite
 from gobelin.report import heat, waterfall
+from gobelin.report.lettering import told as told_of
 from gobelin.workbench.explain.answers import Explained, ExplainedAnswers, RowExplanation
 from gobelin.workbench.explain.findings import Faithful, faithful_text, plural
 
@@ -28,15 +29,18 @@ def write(
     told: RowExplanation,
     faithful: Faithful,
     number_of_row: int,
-) -> list[str]:
-    """Write one row's explanation; the names of the pictures."""
+) -> str:
+    """Write one row's explanation; the letters that stand in its pictures as boxes, because no font
+    here has them."""
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     stem = f"{number_of_row}-{_plain(told.row.id)}"
-    pictures, maps = [], {}
+    pictures, maps, letters = [], {}, ""
     for one in told.all:
         name = f"{stem}-{_plain(one.field)}-{_plain(plural(one.unit))}.png".replace("--", "-")
-        save_picture(folder / name, picture(answers, told, one, faithful), told, one)
+        page, boxes = picture(answers, told, one, faithful)
+        save_picture(folder / name, page, told, one)
+        letters += boxes
         pictures.append(name)
         if one.attribution.shape:
             values = one.attribution.values.reshape(one.attribution.shape)
@@ -44,7 +48,16 @@ def write(
     write_json(folder / f"{stem}.json", as_json(answers, told, faithful, pictures))
     if maps:
         save_arrays(folder / f"{stem}-{MAPS}", maps)
-    return pictures
+    return letters
+
+
+def where(out: str | Path, letters: str) -> list[str]:
+    """Where the files are, and what their pictures can't show. letters: those that `write` gave."""
+    lines = [f"Pictures and JSON are in {out}."]
+    if letters:
+        unlike = "".join(sorted(set(letters)))
+        lines.append(told_of("Pictures", unlike, "A font of the system helps, such as DejaVu or Noto CJK."))
+    return lines
 
 
 def map_name(one: Explained) -> str:
@@ -59,8 +72,9 @@ def _plain(text: str) -> str:
 
 def picture(
     answers: ExplainedAnswers, told: RowExplanation, one: Explained, faithful: Faithful
-) -> Image.Image:
-    """A waterfall of parts, or an image under the colours of its pixels."""
+) -> tuple[Image.Image, str]:
+    """A waterfall of parts, or an image under the colours of its pixels; and the letters that stand
+    in it as boxes."""
     found, caption = one.attribution, ""
     if (how := faithful.get((one.explainer, one.field))) is not None:
         caption = faithful_text(how, answers.unit, told.asked_of)
@@ -74,8 +88,8 @@ def picture(
     return waterfall.drawn(rows, title, caption)
 
 
-def overlay_of(one: Explained, caption: str = "") -> Image.Image:
-    """An image under the colours of its pixels."""
+def overlay_of(one: Explained, caption: str = "") -> tuple[Image.Image, str]:
+    """An image under the colours of its pixels, and the letters that stand in it as boxes."""
     values = one.attribution.values.reshape(one.attribution.shape)
     return heat.overlay(one.parts.image, values, caption)  # type: ignore[attr-defined]
 

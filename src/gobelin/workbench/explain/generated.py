@@ -221,12 +221,12 @@ def explained(
         found = keep(key, find, part=EXPLAINER)
         lines = read_json(run.folder.checked(verbs.stage_of("explain", EXPLAINER)) / LINES)["lines"]
     if out is not None:
-        for k, row in enumerate((told().request, *told().images)):
-            files.write(out, answers, row, told().faithful, k)
+        rows = (told().request, *told().images)
+        letters = [files.write(out, answers, r, told().faithful, k) for k, r in enumerate(rows)]
         names = (f"{k + 1}-generated-" for k in range(len(told().images)))
         each = zip(names, told().seeds, strict=True)
         record([lineage.one_name("explain", out, name, [seed]) for name, seed in each])
-        lines = [*lines, f"Pictures and JSON are in {out}."]
+        lines = [*lines, *files.where(out, "".join(letters))]
     return Explanation(found, lines)
 
 

@@ -25,6 +25,7 @@ from gobelin.data.sound.sounds import open_sound
 from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.search.index_rows import Hit
 from gobelin.report.hit_sheet import SIDE, Card, as_image, as_page
+from gobelin.report.lettering import told
 from gobelin.workbench.run.data import RunData
 from gobelin.workbench.run.space import RunSpace
 from gobelin.workbench.search.hits import FILES, Hits, shown_cells
@@ -60,10 +61,7 @@ def write(
             image.save(temporary, "PNG")
     lines = files.lines()
     if boxes:
-        lines.append(
-            f"{path}: no font here has the letters {boxes[:40]!r}; they stand as boxes. A sheet"
-            " that ends in .html shows them."
-        )
+        lines.append(told(path, boxes, "A sheet that ends in .html shows them."))
     return lines
 
 
