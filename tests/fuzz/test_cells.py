@@ -23,7 +23,7 @@ from gobelin.data.image.formats import image_share
 from gobelin.data.image.images import Opening, decode_images, open_image, squared
 from gobelin.data.provenance.marks import is_marked, marked_png, read_lineage
 from gobelin.data.series.windows import open_series, series_share
-from gobelin.data.sound.sounds import RATE, open_sound, sound_share
+from gobelin.data.sound.sounds import CANCELLED, RATE, open_sound, sound_share
 
 HERE = Path()
 LOSSLESS = {
@@ -187,8 +187,11 @@ def sound_files(draw: st.DrawFn, kind: str = "", rates: tuple[int, ...] = (8_000
 @given(data=st.one_of(*[sound_files(kind, (RATE,)) for kind in ("WAV", "FLAC", "AIFF", "AU")]))
 def test_a_sound_has_the_samples_that_soundfile_finds(data: bytes) -> None:
     wave, _ = outcome(lambda: open_sound(data, HERE, 10.0))
-    expected, _ = soundfile.read(io.BytesIO(data), always_2d=True)
-    assert np.allclose(wave, expected.mean(1), atol=1e-12)
+    channels, _ = soundfile.read(io.BytesIO(data), always_2d=True)
+    expected, powers = channels.mean(1), (channels**2).sum(0)
+    if (expected**2).sum() < CANCELLED * powers.max() / len(powers) ** 2:  # they cancel out
+        expected = channels[:, powers.argmax()]
+    assert np.allclose(wave, expected, atol=1e-12)
 
 
 def wav_of_claims(rate: int, channels: int, bits: int, promised: int, data: bytes) -> bytes:

@@ -268,3 +268,17 @@ def test_weights_are_numbers_from_zero_up() -> None:
         broken = Dataset(table.set_column(2, "w", pa.array([bad] + ["1"] * 39)), Path("."), "x.csv")
         with pytest.raises(GobelinError, match=f"row 0, column 'w': '{bad}' is no weight"):
             schema.weights_of(broken, found)
+
+
+@pytest.mark.parametrize("key", ["name", "kind", "role", "reason", "remark"])
+@pytest.mark.parametrize("value", [None, 3, [], {"a": 1}])
+def test_a_stored_schema_with_values_of_another_type_is_damaged(key: str, value: Any) -> None:
+    table = pa.table({"a": ["x", "y"] * 30, "b": ["1.5", "2"] * 30})
+    dataset = Dataset(table, Path(), "x.csv")
+    stored = schema.described(schema.infer(dataset, "a", Choices()))
+    assert schema.restored(json.loads(json.dumps(stored)))
+    for inner, wrong in ((key, value), ("levels", [value]), ("missing", [value])):
+        tree = json.loads(json.dumps(stored))
+        tree["columns"][0][inner] = wrong
+        with pytest.raises(GobelinError, match="is damaged"):
+            schema.restored(tree)

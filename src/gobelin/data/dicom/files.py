@@ -34,6 +34,7 @@ from gobelin.data.dicom.budget import (
 )
 from gobelin.data.dicom.terms import term
 from gobelin.data.files import BadCell, afford
+from gobelin.data.values.narrow import float32
 from gobelin.data.volume.volumes import ARBITRARY, BYTE, HOUNSFIELD
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -311,7 +312,7 @@ def modality_pixels(data: Any) -> DicomPixels:  # noqa: ANN401
         values = raw.astype(np.float32) * np.float32(255 / (2**deep - 1))
         notes = ("more than 8 bits a colour, scaled to bytes",) if deep > 8 else ()
         return DicomPixels(values, BYTE, notes)
-    values, padded = rescaled(raw, data).astype(np.float32), padding(raw, data)
+    values, padded = float32(rescaled(raw, data)), padding(raw, data)
     if padded.any():
         values = np.where(padded, np.float32(np.nan), values)
     return DicomPixels(values, _unit(data), ("padding",) if padded.any() else ())
@@ -322,7 +323,7 @@ def rescaled(raw: np.ndarray, data: Any) -> np.ndarray:  # noqa: ANN401
     own.
     """
     try:
-        with quiet():
+        with quiet(), np.errstate(over="ignore", invalid="ignore"):
             own = [_rescaling(g) for g in value(data, "PerFrameFunctionalGroupsSequence") or ()]
             shared = [_rescaling(g) for g in value(data, "SharedFunctionalGroupsSequence") or ()]
             if len(own) == len(raw) and all(own):

@@ -28,6 +28,7 @@ from gobelin.data.dicom.files import (
     value,
 )
 from gobelin.data.files import BadCell, afford
+from gobelin.data.values.narrow import float32
 
 TAGS = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames")
 HUGE = 1e30  # a value outside every window
@@ -63,7 +64,7 @@ def picture(
         return Image.fromarray(colours[..., :3]), False, ", ".join((note, *pixels.notes))
     if not window and (grey := shades(raw[0, ..., 0], found)) is not None:
         return Image.fromarray(255 - grey if inverted else grey), False, note
-    values = rescaled(raw, found).astype(np.float32)
+    values = float32(rescaled(raw, found))
     values[padding(raw, found) & np.ones(raw.shape, bool)] = np.nan
     return Image.fromarray(values[0, ..., 0]), inverted, note
 

@@ -24,6 +24,7 @@ from gobelin.data.budget import refuse
 from gobelin.data.dataset import declared
 from gobelin.data.files import BadCell
 from gobelin.data.npy import DAMAGED_ZIP, NpyHeader, npy_array, npy_header
+from gobelin.data.values.narrow import float32
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 NAMED = (
@@ -176,7 +177,7 @@ def _written(item: np.ndarray) -> bytes:
     elif item.ndim == 2 and item.dtype.kind == "u" and item.dtype.itemsize == 2:
         Image.fromarray(item.astype(np.uint16)).save(out, "PNG", compress_level=1)
     elif item.ndim == 2:
-        Image.fromarray(item.astype(np.float32)).save(out, "TIFF")
+        Image.fromarray(float32(item)).save(out, "TIFF")
     else:
         raise BadCell(f"holds colours of the type {item.dtype}; bytes (uint8) were expected")
     return out.getvalue()

@@ -63,7 +63,7 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of bytes that are texts as texts; any other column as it is."""
     if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
         return column
-    cells = _sampled(column)
+    cells = [v for v in _sampled(column) if v]
     if not cells or not all(_is_plain_text(v[:HEAD]) for v in cells):
         return column
     try:

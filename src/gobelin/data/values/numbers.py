@@ -326,10 +326,11 @@ def _readings(text: str) -> tuple[float | None, float | None]:
     signs = (match["sign"] or "") + (match["second"] or "")
     negative = len(signs) == 1 and signs in MINUS
     scale = {"%": 0.01, "‰": 0.001}.get(match["percent"] or "", 1.0)
-    scale *= (-1.0 if negative or match["open"] else 1.0) * 10.0 ** int(match["exponent"] or 0)
-    point = float(digits.replace(",", "")) if POINT.fullmatch(digits) else None
+    scale *= -1.0 if negative or match["open"] else 1.0
+    power = f"e{match['exponent'] or 0}"
+    point = float(digits.replace(",", "") + power) if POINT.fullmatch(digits) else None
     comma = (
-        float(digits.replace(".", "").replace(",", "."))
+        float(digits.replace(".", "").replace(",", ".") + power)
         if DECIMAL_COMMA.fullmatch(digits)
         else None
     )

@@ -37,6 +37,7 @@ from gobelin.data.files import (
 )
 from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, NpyHeader, npy_array, npy_header
 from gobelin.data.tar_members import member_of
+from gobelin.data.values.narrow import float32
 from gobelin.data.volume.nifti import is_nifti, open_nifti
 from gobelin.data.volume.volumes import ARBITRARY, BYTE, MOST_CHANNELS, Volume, VolumeOpening
 
@@ -147,7 +148,7 @@ def _of_array(
     array: np.ndarray, spacing: tuple[float, float, float] | None = None
 ) -> tuple[Volume, list[str]]:
     """The volume of an array [D, H, W] or [D, H, W, C]."""
-    values = np.ascontiguousarray(array, np.float32).reshape(*array.shape[:3], -1)
+    values = np.ascontiguousarray(float32(array)).reshape(*array.shape[:3], -1)
     missing = int(np.count_nonzero(~np.isfinite(values)))
     if missing == values.size:
         raise BadCell("holds no number in any voxel")

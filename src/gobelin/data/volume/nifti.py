@@ -23,6 +23,7 @@ import numpy as np
 from gobelin.core.errors import MissingExtra
 from gobelin.data.budget import decoding
 from gobelin.data.files import BadCell, afford, cell_path
+from gobelin.data.values.narrow import float32
 from gobelin.data.volume.volumes import ARBITRARY, BYTE, MOST_CHANNELS, Volume
 
 GZIP = b"\x1f\x8b"
@@ -200,7 +201,7 @@ def _volume(image: Any) -> tuple[Volume, list[str]]:  # noqa: ANN401 - of nibabe
     places = np.argsort(order[:, 0])  # of each canonical axis, the stored one
     sizes = library.affines.voxel_sizes(image.affine) if oriented else _zooms(image)
     spacing = _spacing(sizes[places], image, notes)
-    values = np.ascontiguousarray(np.transpose(values, (2, 1, 0, 3)), np.float32)
+    values = np.ascontiguousarray(float32(np.transpose(values, (2, 1, 0, 3))))
     missing = int(np.count_nonzero(~np.isfinite(values)))
     if missing == values.size:
         raise BadCell("holds no number in any voxel")
@@ -229,9 +230,10 @@ def _values(image: Any, notes: list[str]) -> tuple[np.ndarray, str]:  # noqa: AN
         return values[:, :, :, 0], unit
     if stored.kind == "c":
         notes.append("complex numbers, of which the magnitude is read")
-        values = np.abs(np.asanyarray(proxy)).astype(np.float32)
+        values = float32(np.abs(np.asanyarray(proxy)))
     else:
-        values = image.get_fdata(dtype=np.float32, caching="unchanged")
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = image.get_fdata(dtype=np.float32, caching="unchanged")
         if stored == np.uint8 and proxy.slope == 1 and proxy.inter == 0:
             unit = BYTE
         if stored.kind in "iu" and stored.itemsize > 2 and np.abs(values).max() > EXACT:
@@ -250,7 +252,7 @@ def _few_channels(values: np.ndarray, notes: list[str]) -> np.ndarray:
     count = values.shape[3]
     if count > MOST_CHANNELS:
         notes.append("four dimensions: the mean along the fourth")
-        return values.mean(3, dtype=np.float64, keepdims=True).astype(np.float32)
+        return float32(values.mean(3, dtype=np.float64, keepdims=True))
     if count > 1:
         notes.append(f"four dimensions: {count} volumes as channels")
     return values

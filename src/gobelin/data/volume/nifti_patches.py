@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.data.files import BadCell, cell_path
+from gobelin.data.values.narrow import float32
 from gobelin.data.volume.nifti import checked, nibabel, opened, partner, read_header
 
 
@@ -45,7 +46,7 @@ def read_patch(
         raw = _runs(path, int(header["vox_offset"]), (shape, stored), first, count)
     slope, inter = header.get_slope_inter()
     patch = raw.astype(np.float64) * (1.0 if slope is None else slope) + (inter or 0.0)
-    return np.transpose(library.apply_orientation(patch, order), (2, 1, 0)).astype(np.float32)
+    return float32(np.transpose(library.apply_orientation(patch, order), (2, 1, 0)))
 
 
 def _runs(

@@ -385,8 +385,10 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
             for c in values["columns"]
         )
         named = {c.name: c for c in columns}
-        if not all(isinstance(v, str) for c in columns for v in (c.name, c.kind, c.role)):
-            raise ValueError("a column's name is no text")
+        for c in columns:
+            texts = (c.name, c.kind, c.role, c.reason, c.remark, *c.levels, *c.missing)
+            if not all(isinstance(v, str) for v in texts):
+                raise ValueError("what a column is called, or a level, is no text")
         fields = tuple(
             Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
             for f in values["fields"]

@@ -56,7 +56,9 @@ def where(out: str | Path, letters: str) -> list[str]:
     lines = [f"Pictures and JSON are in {out}."]
     if letters:
         unlike = "".join(sorted(set(letters)))
-        lines.append(told_of("Pictures", unlike, "A font of the system helps, such as DejaVu or Noto CJK."))
+        lines.append(
+            told_of("Pictures", unlike, "A font of the system helps, such as DejaVu or Noto CJK.")
+        )
     return lines
 
 

@@ -1,0 +1,12 @@
+"""Numbers of a user in the precision that is computed with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def float32(values: np.ndarray) -> np.ndarray:
+    """The same numbers as float32, of the same shape; those beyond its range are infinite, which
+    readers count among voxels and pixels that are no numbers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values, np.float32)
