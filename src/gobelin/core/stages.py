@@ -53,9 +53,9 @@ STEPS = {
     "rows": "keep the rows for search",
     "index": "write the index of search",
     "generators": "train the generator {}",
-    "made": "generate images by {}",
+    "made": "generate by {}",
     "references": "train the reference generator {}",
-    "audited": "audit the images by {}",
+    "audited": "audit what {} generated",
     "outcome": "compare the training sets",
     "verbs": "{}: collect the findings",
 }

@@ -163,7 +163,7 @@ def sample(
     done = 0
     for block in sampler.sample(condition, seeds, controls):
         done += len(block)
-        progress("make images", done, len(seeds))
+        progress("generate", done, len(seeds))
         yield block
 
 

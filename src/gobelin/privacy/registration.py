@@ -61,7 +61,7 @@ def fits(
     rows, mirrored, maps = candidates(grey(x), grey(y), groups)
     blocks: list[dict[str, tuple[Tensor, Tensor]]] = []
     at_once = IMAGES_AT_ONCE if dimensions(x) == 2 else VOLUMES_AT_ONCE
-    for start in counted("align images", range(0, len(x), at_once)):
+    for start in counted("align pairs", range(0, len(x), at_once)):
         part = slice(start, start + at_once)
         blocks.append(_explained(x[part], y, rows[part], mirrored[part], maps[part]))
     out = {}

@@ -189,10 +189,10 @@ def _generator(generator: RunGenerator, steps: int) -> Finding:
         f"{generator.medium.plural} of {' x '.join([str(settings.size)] * sides)}"
         f" {generator.medium.unit} in the column {generator.column}",
         f"trained from {settings.seeds} random starts" if settings.seeds > 1 else "",
-        f"images during training: {generator.stage(0)}/samples in the run folder"
+        f"{generator.medium.plural} during training: {generator.stage(0)}/samples in the run folder"
         if trainings.grids(generator)
         else "",
-        generator.few_steps(steps) or "gobelin generate makes images",
+        generator.few_steps(steps) or f"gobelin generate makes {generator.medium.plural}",
     ]
     return Finding(
         name="generator_steps",

@@ -184,7 +184,7 @@ def write_images(
             repeated = condition.rows([0] * len(chunk))
             for block in trained.sample(repeated, chunk, controls):
                 done += len(block)
-                progress("make images", done, len(seeds))
+                progress("generate", done, len(seeds))
                 yield block
 
     names = (f"{prefix}seed-{seed}" for seed in seeds)
