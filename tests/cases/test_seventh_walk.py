@@ -17,6 +17,7 @@ from gobelin.data.fields import Target
 from gobelin.data.read import read
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.targets import target_of
+from gobelin.data.values.numbers import Writing, numbers_of
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
 
@@ -108,3 +109,48 @@ def test_a_folder_of_tables_offers_the_training_rows(
         (tmp_path / f"{name}.csv").write_text("a,b\n1,2\n")
     with pytest.raises(GobelinError, match=re.escape(said)):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cells", "numbers", "said"),
+    [
+        (["5 kg", "600 g", "1.2 kg"], [5, 0.6, 1.2], "'600 g' is read as 0.6 kg"),
+        (["5 lb", "8 oz", "2 lbs"], [5, 0.5, 2], "'8 oz' is read as 0.5 lb"),
+        (["3 m", "40 cm", "2 m", "1 km"], [3, 0.4, 2, 1000], "'40 cm' is read as 0.4 m"),
+        (["90 min", "2 hours", "45 min"], [90, 120, 45], "'2 hours' is read as 120 min"),
+        (["1,5 kg", "600 g", "2,25 kg"], [1.5, 0.6, 2.25], "'600 g' is read as 0.6 kg"),
+        (["12-", "30", "7.5-"], [-12, 30, -7.5], "'12-' is read as -12"),
+        (["3.3 ± 0.1", "4 +/- 0.5", "5.25"], [3.3, 4, 5.25], "'3.3 ± 0.1' is read as 3.3"),
+        (["3.3 ± 0.1 mm", "4 ± 1 mm", "7 mm"], [3.3, 4, 7], "the unit of all cells is 'mm'"),
+        (["52°30'N", "33°45'S", "10°N"], [52.5, -33.75, 10], '"52°30\'N" is read as 52.5'),
+        (["13° 24.0' E", "W 0°7'12\"", "0° E"], [13.4, -0.12, 0], "is read as 13.4"),
+        (["52°30′36″", "-8°15′", "1°3′"], [52.51, -8.25, 1.05], "'52°30′36″' is read as 52.51"),
+    ],
+)
+def test_numbers_of_several_units_and_signs_are_read_and_told(
+    cells: list[str], numbers: list[float], said: str
+) -> None:
+    """Oracle: converted by hand."""
+    values = cells * 20
+    assert numbers_of(cells) == pytest.approx(numbers)
+    assert said in told(values[: 2 * (len(values) // 2)], "amount")
+    stored = Writing.of(values).stored
+    writing = Writing(**stored)
+    assert [writing.number(cell) for cell in cells] == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["5 kg", "6 l", "7 kg"],
+        ["5 m", "3 h", "7 m"],
+        ["20 °C", "68 °F", "15 °C"],
+        ["5 kg", "600", "7 kg"],
+        ["12-15", "20-30", "7-8"],
+        ["34B", "32C", "36A"],
+        ["52°N", "52°61'N", "5°N"],
+        ["5 mW", "3 W", "7 MW"],
+    ],
+)
+def test_units_of_two_dimensions_are_told_with_the_remedy(cells: list[str]) -> None:
+    assert "Those are written as 1.5, in one unit" in told(cells * 20, "amount")
