@@ -20,6 +20,7 @@ from gobelin.data.targets import target_of
 from gobelin.data.values.numbers import Writing, numbers_of
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
+from gobelin.sklearn import MultimodalClassifier
 
 
 def told(values: Sequence[Any], name: str = "label") -> str:
@@ -154,3 +155,42 @@ def test_numbers_of_several_units_and_signs_are_read_and_told(
 )
 def test_units_of_two_dimensions_are_told_with_the_remedy(cells: list[str]) -> None:
     assert "Those are written as 1.5, in one unit" in told(cells * 20, "amount")
+
+
+class LazyFrame:
+    """As polars has it: columns, and nothing computed yet."""
+
+    columns = ("x", "y")
+
+    def collect(self) -> pd.DataFrame:
+        raise AssertionError("is not called")
+
+
+class HubDataset:
+    """As the library datasets has it."""
+
+    column_names = ("x",)
+    shape = (3, 1)
+
+    def __getitem__(self, name: Any) -> Any:  # noqa: ANN401
+        return {"x": 1.0} if isinstance(name, int) else [1.0, 2.0, 3.0]
+
+    def __len__(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [(LazyFrame(), r"X\.collect\(\) makes"), (HubDataset(), r"X\.to_pandas\(\) makes")],
+)
+def test_the_estimators_say_how_a_table_of_others_becomes_a_frame(
+    given: Any,  # noqa: ANN401
+    remedy: str,
+) -> None:
+    with pytest.raises(TypeError, match=remedy):
+        MultimodalClassifier().fit(given, ["a", "b", "a"])
+
+
+def test_a_lazy_frame_is_refused_with_the_remedy() -> None:
+    with pytest.raises(GobelinError, match=r"Its collect\(\) makes a frame"):
+        read(LazyFrame())  # type: ignore[arg-type]
