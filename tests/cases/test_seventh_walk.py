@@ -20,6 +20,8 @@ from gobelin.data.targets import target_of
 from gobelin.data.values.numbers import Writing, numbers_of
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
+from gobelin.evidence.findings import Finding
+from gobelin.report import answer
 from gobelin.sklearn import MultimodalClassifier
 
 
@@ -194,3 +196,27 @@ def test_the_estimators_say_how_a_table_of_others_becomes_a_frame(
 def test_a_lazy_frame_is_refused_with_the_remedy() -> None:
     with pytest.raises(GobelinError, match=r"Its collect\(\) makes a frame"):
         read(LazyFrame())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("n", "said"), [(12, "57.4 % (n = 12, the others lack it)"), (79, "57.4 %")]
+)
+def test_a_field_that_rows_lack_tells_how_many_were_scored(n: int, said: str) -> None:
+    def score(fields: str, value: float, n: int) -> Finding:
+        return Finding(
+            name="balanced_accuracy",
+            scope={"fields": fields} if fields else {},
+            value=value,
+            unit="share",
+            better="higher",
+            n=n,
+            source="evaluate",
+        )
+
+    found = [
+        score("", 0.632, 79),
+        score("icon", 0.659, 79),
+        score("sound", 0.574, n),
+    ]
+    line = answer.fields_line(found, ["icon", "sound"])
+    assert line == f"All fields together 63.2 %; alone: icon 65.9 %, sound {said}."
