@@ -68,7 +68,9 @@ def test_numbers_in_levels_are_told() -> None:
     assert "1 - low < 2 - mid < 10 - high with --set schema.label=ordinal" in line
 
 
-@pytest.mark.parametrize("levels", [LEVELS, ["S", "M", "L"], ["type 1a", "type 1b", "type 2"]])
+@pytest.mark.parametrize(
+    "levels", [["raw", "rare", "done"], ["red", "green"], ["type 1a", "type 1b", "type 2"]]
+)
 def test_levels_without_an_order_ask_for_one(levels: list[str]) -> None:
     with pytest.raises(GobelinError, match=r"data\.order=LOWEST,\.\.\.,HIGHEST"):
         target(levels, schema={"label": "ordinal"})
@@ -109,7 +111,8 @@ def test_a_category_without_an_order_is_classes(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "a.parquet")
     for data in (from_frame(frame), read(tmp_path / "a.parquet")):
         found, line = read_as(data)
-        assert found.kind == "class" and found.classes == ("high", "low", "mid") and not line
+        assert found.kind == "class" and found.classes == ("high", "low", "mid")
+        assert "as ordered levels low < mid < high with --set schema.label=ordinal" in line
 
 
 def test_levels_of_arrow_are_those_of_pandas(tmp_path: Path) -> None:

@@ -182,6 +182,8 @@ def _remedy(hint: Any, value: object) -> str:  # noqa: ANN401
         if isinstance(value, Mapping) and any(hasattr(v, "shape") for v in value.values()):
             return "Give one of its tables."
         table = isinstance(value, Mapping | Sequence) or hasattr(value, "shape")
+        if hasattr(value, "collect"):
+            return "Its collect() makes a frame."
         return "Make a frame of it: pandas.DataFrame(...)." if table else "Give one of them."
     if type(value).__module__.startswith("PIL.") and Path in kinds:
         return "Save the image, and give the path of the file."

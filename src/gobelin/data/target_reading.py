@@ -13,6 +13,7 @@ from typing import Any
 from gobelin.core.printable import counted
 from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.values.numbers import Writing, is_code
+from gobelin.data.values.scales import levels_by_word
 from gobelin.data.values.spelling import case_remark, garbled_remark, spelled, typo_remark, usual
 
 MAX_LEVELS = 50
@@ -128,7 +129,7 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
         )
     if len(different) == 2 and different not in PLAIN_PAIRS and _all_numbers(numbers, writing):
         return f"two different numbers, read as classes; as numbers with {set_kind(name, 'number')}"
-    if len(different) > 2 and (levels := levels_by_number(values)):
+    if len(different) > 2 and (levels := levels_in_order(values)):
         return (
             f"{len(levels)} classes without an order; as ordered levels {_listed(levels)} with"
             f" {set_kind(name, 'ordinal')}"
@@ -178,13 +179,18 @@ def labels_of(text: str) -> list[str]:
     ]
 
 
-def levels_by_number(values: Sequence[Any]) -> Words:
-    """Different levels that each hold another number, as '2 - mid', in the order of these numbers;
-    none where a level holds no number, or where two hold the same one.
+def levels_in_order(values: Sequence[Any]) -> Words:
+    """Different levels in the order that they tell: of the numbers that they hold, as in '2 - mid',
+    or of a scale of words, as S, M and L. None where they tell no order.
     """
     texts = sorted(usual(values).values())
     if not 1 < len(texts) <= MAX_LEVELS:
         return ()
+    return _levels_by_number(texts) or levels_by_word(texts)
+
+
+def _levels_by_number(texts: Sequence[str]) -> Words:
+    """None where a level holds no number, or where two hold the same one."""
     keys: dict[tuple[float, int], str] = {}
     for text in texts:
         match = IN_LEVEL.search(text)

@@ -16,7 +16,7 @@ import numpy as np
 from gobelin.core.errors import GobelinError, first_lines, nearest
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_by_number
+from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_in_order
 from gobelin.data.values.numbers import Writing, is_infinite
 from gobelin.data.values.spelling import named, spelled, usual
 
@@ -84,11 +84,11 @@ def _ordinal(
     dataset: Dataset, name: str, values: Sequence[Any], levels: tuple[str, ...], known_levels: bool
 ) -> Target:
     """Levels in the order of `levels`; if it is empty, in that of the numbers that they are or
-    hold. known_levels: levels are those of an earlier fit, and rows with another one have no
-    target.
+    hold, or of a scale of words. known_levels: levels are those of an earlier fit, and rows with
+    another one have no target.
     """
     present = [v for v in values if v is not None]
-    levels = levels or levels_by_number(present)
+    levels = levels or levels_in_order(present)
     if not levels:
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))

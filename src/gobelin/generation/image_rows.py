@@ -31,8 +31,8 @@ def image_field(schema: Schema, source: str = "") -> str:
         raise GobelinError(f"generator.source: no image column {source!r}.{nearest(source, known)}")
     if not fields:
         raise GobelinError(
-            "generate: the data set has no image column. Add one, or name it with --set"
-            " schema.COL=image (or volume)."
+            "The data set has no image column, and only images are generated. Add one, or name it"
+            " with --set schema.COL=image (or volume)."
         )
     others = [field for field in fields if source not in field.columns]
     if not others:

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (  # type: ignore[attr-defined]
 from gobelin.core.errors import repeated
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
-from gobelin.data.tables.frames import Frame, from_frame
+from gobelin.data.tables.frames import Frame, NamedColumns, from_frame
 from gobelin.embedding.columns.schema import remarks
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -81,6 +81,10 @@ def _as_frame(X: Any) -> str:  # noqa: ANN401, N803
     first = X[0] if isinstance(X, list | tuple) and X else None
     if isinstance(X, str | Path):
         return "pandas.read_csv(X) makes a frame"
+    if hasattr(X, "collect"):  # of polars, not computed yet
+        return "X.collect() makes a frame"
+    if isinstance(X, NamedColumns):  # a data set of datasets
+        return "X.to_pandas() makes a frame"
     if isinstance(X, Iterator):
         return "pandas.DataFrame(list(X)) makes a frame"
     records = getattr(getattr(X, "dtype", None), "names", None)

@@ -80,13 +80,21 @@ def _listed(text: str) -> list[str]:
 
 
 def query_of(options: Mapping[str, Any], columns: Iterable[str]) -> dict[str, str]:
-    """{flag or column: value} from the options of a query."""
-    query = {
-        k.removeprefix("query_"): v
+    """{flag or column: value} from the options of a query. The columns of several --row add up.
+    Raises GobelinError for another one that is given twice."""
+    parts = [
+        (k.removeprefix("query_"), text)
         for k, v in options.items()
-        if k.startswith("query_") and v is not None
-    }
-    return query | dict(_pair("--query", text, COLUMN_EXPECTED) for text in columns)
+        if k.startswith("query_")
+        for text in v
+    ]
+    parts += [_pair("--query", text, COLUMN_EXPECTED) for text in columns]
+    query: dict[str, str] = {}
+    for key, text in parts:
+        if key in query and key != "row":
+            raise GobelinError(f"{key}: is given twice, one value was expected. Leave one out.")
+        query[key] = f"{query[key]},{text}" if key in query else text
+    return query
 
 
 def weighted_query_of(

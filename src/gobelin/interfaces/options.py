@@ -159,21 +159,17 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
     return work
 
 
-def query_options(work: Callable[..., None]) -> Callable[..., None]:
-    """--text, --image, --row ...: the flag of each installed encoder that has one, and --query
-    COLUMN=VALUE."""
-    return _query_options(work, False)
-
-
 def mix_options(work: Callable[..., None]) -> Callable[..., None]:
-    """The flags of a query, each any number of times, and --without FLAG=VALUE."""
+    """The flags of a query, and --without FLAG=VALUE."""
     avoid = "What to avoid: text=..., image=..., or a column. The same as a weight of -1."
-    return _query_options(
-        click.option("--without", multiple=True, metavar="FLAG=VALUE", help=avoid)(work), True
+    return query_options(
+        click.option("--without", multiple=True, metavar="FLAG=VALUE", help=avoid)(work)
     )
 
 
-def _query_options(work: Callable[..., None], several: bool) -> Callable[..., None]:
+def query_options(work: Callable[..., None]) -> Callable[..., None]:
+    """--text, --image, --row ...: the flag of each installed encoder that has one, and --query
+    COLUMN=VALUE, each any number of times."""
     flags: dict[str, tuple[str, str]] = {}
     for name in catalog.names("encoders"):
         flag = catalog.declared("encoders", name, "flag")
@@ -189,7 +185,7 @@ def _query_options(work: Callable[..., None], several: bool) -> Callable[..., No
     for flag, (takes, text) in sorted(flags.items(), reverse=True):
         also = [f"--{o}" for o, f in catalog.OTHER_FLAGS.items() if f == flag]
         names = f"--{flag}", *also, f"query_{flag}"
-        work = click.option(*names, multiple=several, metavar=takes, help=text)(work)
+        work = click.option(*names, multiple=True, metavar=takes, help=text)(work)
     return work
 
 

@@ -174,11 +174,16 @@ def alone(findings: Sequence[Finding], fields: Sequence[str]) -> list[Finding]:
 
 
 def fields_line(findings: Sequence[Finding], fields: Sequence[str]) -> str:
-    """The main score with all fields and with each alone, as a sentence; '' for one field."""
+    """The main score with all fields and with each alone, as a sentence; '' for one field. A field
+    that some rows lack was scored on the others."""
     score, single = main_score(findings), alone(findings, fields)
     if score is None or not single:
         return ""
-    named = [f"{f.scope['fields']} {number(f.value, f.unit)}" for f in single[:MOST_FIELDS]]
+    named = [
+        f"{f.scope['fields']} {number(f.value, f.unit)}"
+        + (f" (n = {f.n}, the others lack it)" if f.n < score.n else "")
+        for f in single[:MOST_FIELDS]
+    ]
     more = f" and {len(single) - MOST_FIELDS} more" if len(single) > MOST_FIELDS else ""
     return (
         f"All fields together {number(score.value, score.unit)}; alone: {', '.join(named)}{more}."

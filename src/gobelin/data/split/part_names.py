@@ -37,6 +37,12 @@ def part_of(word: Any) -> str:  # noqa: ANN401 - a cell is any
     return WORDS.get(text) or WORDS.get(BEHIND.sub("", text), "")
 
 
+def part_in(name: str) -> str:
+    """The part that a name ends or begins with, as my_data-train or test_2; '' for none."""
+    words = [word for word in SIGNS.split(name) if word]
+    return part_of(name) or next((p for w in (words[-1:] + words[:1]) if (p := part_of(w))), "")
+
+
 def name_parts(words: Iterable[Any]) -> bool:
     """Whether words name the training rows and another part, whatever other words are there."""
     parts = {part_of(word) for word in words}

@@ -1,9 +1,10 @@
 """Numbers in cells, as the world writes them: 1234.5, 1,234.5, 1.234,5, 1 234,5, 1'234.5, (12),
-$ 3, 3 EUR, 12,-, 12 %, 1,5e3.
+$ 3, 3 EUR, 12,-, 12-, 12 %, 1,5e3, 3.3 ± 0.1, 52°31'N.
 
 Where a comma or a point can be a decimal mark or part thousands, the values of a column decide
 together, as with dates. One unit that all cells of a column have, as in 5 kg, is no part of the
-number; two units are not converted. A time of day, and a duration as 1:30, are hours. Codes are no
+number; several of one dimension are converted to the most frequent one, others are not. An error
+behind ± is left out. A time of day, and a duration as 1:30, are hours. Codes are no
 numbers: 1_0 is a text. A per cent is a hundredth.
 """
 
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gobelin.data.fields import NO_NUMBER
+from gobelin.data.values.angles import degrees
 from gobelin.data.values.spelling import TRUTH
+from gobelin.data.values.units import convertible, factor
 
 LARGEST = 1e300  # a larger number counts as this, so that no difference of two overflows
 COMMA, POINTED_COMMA = ",", ".,"  # decimal marks of a column: 1,5; 1.234,5. '' is the point
@@ -52,7 +55,8 @@ ONE_MONEY = (  # signs and names of one currency; the rest are their own
 WRITTEN = re.compile(
     rf"(?P<open>\()?\s*(?P<sign>{SIGN})?\s*(?:{MONEY}\s*)?(?P<second>{SIGN})?"
     rf"(?P<digits>\d(?:[\d.,]|{SPACES})*?|[.,]\d+)(?:[eE](?P<exponent>[-+]?\d{{1,3}}))?"
-    rf"(?:[.,][-–—])?\s*(?P<percent>[%‰])?\s*(?:{MONEY})?\s*(?P<close>\))?"
+    rf"(?:[.,][-–—])?(?P<behind>[-−])?(?:\s*(?:±|\+/[-−])\s*[\d.,]+)?"
+    rf"\s*(?P<percent>[%‰])?\s*(?:{MONEY})?\s*(?P<close>\))?"
 )
 # hours, minutes and seconds, with days before them or a half of the day after them
 CLOCK = re.compile(
@@ -91,8 +95,15 @@ def number(
     if isinstance(value, datetime.date | bytes | list | dict):
         return None
     text = str(value).strip().replace("\u00a0", "")
-    if unit:
-        text = _without_unit(text, unit)
+    match = _united(text) if unit else None
+    if match and (times := factor(_singular(match["unit"]), unit)):
+        found = _of_text(match["number"].strip(), mark)
+        return None if found is None else found * times
+    return _of_text(text, mark)
+
+
+def _of_text(text: str, mark: str) -> float | None:
+    """The number in a text without a unit."""
     if mark == POINTED_COMMA:
         point, comma = _readings(text)
         if comma is not None:
@@ -104,6 +115,8 @@ def number(
             pass
     if clock := CLOCK.fullmatch(text):
         return _hours(clock)
+    if "°" in text or "º" in text:
+        return degrees(text)
     point, comma = _readings(text)
     first, second = (comma, point) if mark else (point, comma)
     return first if first is not None else second
@@ -120,9 +133,9 @@ def is_clock(value: Any) -> bool:  # noqa: ANN401
 class Writing:
     """How the numbers of a column are written.
 
-    mark: the decimal mark ('', ',' or '.,'). unit: that all cells have, '' for none. word: that
-    stands where there is no number, beside the usual ones; '' for none. doubtful: the first value
-    that is a number with either mark, where no value decides; '' for none.
+    mark: the decimal mark ('', ',' or '.,'). unit: that cells are converted to, '' for none. word:
+    that stands where there is no number, beside the usual ones; '' for none. doubtful: the first
+    value that is a number with either mark, where no value decides; '' for none.
     """
 
     mark: str = ""
@@ -160,16 +173,22 @@ class Writing:
 
 
 def _unit(values: Sequence[Any]) -> str:
-    """The one unit that all values have, in lower case and without a plural's s; '' for none."""
-    found = set()
+    """The unit of all values, in lower case and without a plural's s: the most frequent one where
+    they have several that are converted into each other; '' for none."""
+    found: Counter[str] = Counter()
     for value in values:
         match = _united(value) if isinstance(value, str) else None
         if match is None or number(match["number"]) is None or number(value) is not None:
             return ""
-        found.add(_singular(match["unit"]))
-        if len(found) > 1:
+        found[_singular(match["unit"])] += 1
+        if not convertible(found):
             return ""
-    return found.pop() if found else ""
+    return max(found, key=lambda unit: (found[unit], unit), default="")
+
+
+def converted(values: Iterable[Any], unit: str) -> str:
+    """The first text that has another unit than that of its column; '' for none."""
+    return next((v for v in values if isinstance(v, str) and _unit([v]) not in ("", unit)), "")
 
 
 def _united(text: str) -> re.Match[str] | None:
@@ -186,7 +205,8 @@ def _singular(unit: str) -> str:
 def _without_unit(text: str, unit: str) -> str:
     """The number before the unit; the text itself where it ends otherwise."""
     match = _united(text)
-    return match["number"].strip() if match and _singular(match["unit"]) == unit else text
+    has_unit = match and factor(_singular(match["unit"]), unit)
+    return match["number"].strip() if match and has_unit else text
 
 
 def _word(values: Sequence[Any], mark: str) -> str:
@@ -323,7 +343,7 @@ def _readings(text: str) -> tuple[float | None, float | None]:
     digits = match["digits"].strip()
     if SPACED.fullmatch(digits):
         digits = re.sub(SPACES, "", digits)
-    signs = (match["sign"] or "") + (match["second"] or "")
+    signs = "".join(match[sign] or "" for sign in ("sign", "second", "behind"))
     negative = len(signs) == 1 and signs in MINUS
     scale = {"%": 0.01, "‰": 0.001}.get(match["percent"] or "", 1.0)
     scale *= -1.0 if negative or match["open"] else 1.0

@@ -21,6 +21,8 @@ UNSEEN = re.compile("[\ufe00-\ufe0f\u00ad\u200b-\u200f\u2060\ufeff]")
 # letters with an accent, and signs, whose two or three bytes of UTF-8 were read one by one
 GARBLED = re.compile("[\u00c2-\u00c5][\u0080-\u00bf\u0152-\u02dc\u2013-\u2122]|\u00e2\u20ac")
 HTML_CODE = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|[a-zA-Z]uml|szlig|eacute|#x?[0-9a-fA-F]+);")
+SHORTENED = {"y": "yes", "n": "no", "m": "male", "f": "female"}
+MOST_ALIKE = 4  # groups of values that differ in this way and are told
 LEAST_LETTERS = 4  # of a word that may be another one, mistyped
 MISTYPED_ROWS = 2  # that a mistyped value has, at most
 MOST_VALUES = 1000  # that are compared with each other
@@ -70,15 +72,23 @@ def usual(values: Iterable[Any]) -> dict[str, str]:
 
 def case_remark(values: Iterable[Any]) -> str:
     """What a user should know of values that differ in case, in spaces, in the width of letters or
-    in signs that are not seen alone; '' for others."""
-    written: dict[str, str] = {}
-    for value in values:
-        one = spelled(value)
+    in signs that are not seen alone, or of which one shortens the other, as y and yes; '' for
+    others."""
+    alike: dict[str, list[str]] = {}
+    for one in dict.fromkeys(map(spelled, values)):
         plain = UNSEEN.sub("", unicodedata.normalize("NFKC", one))
-        other = written.setdefault(" ".join(plain.casefold().split()), one)
-        if other != one:
-            return f"{other[:40]!r} and {one[:40]!r} are read as two different values."
-    return ""
+        alike.setdefault(" ".join(plain.casefold().split()), []).append(one)
+    for short, word in SHORTENED.items():
+        if short in alike and word in alike:
+            alike[word] += alike.pop(short)
+    groups = [sorted(group) for group in alike.values() if len(group) > 1]
+    if not groups:
+        return ""
+    shown = [[repr(one[:40]) for one in group] for group in groups[:MOST_ALIKE]]
+    said = "; ".join(f"{', '.join(group[:-1])} and {group[-1]}" for group in shown)
+    more = f"; and so on, {len(groups)} such" if len(groups) > MOST_ALIKE else ""
+    count = sum(map(len, groups))
+    return f"{said}{more} are read as {'two' if count == 2 else count} different values."
 
 
 def garbled_remark(values: Iterable[Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gobelin.data.fields import set_kind
 from gobelin.data.values.dates import days, has_zone, needs_a_word, undecided
-from gobelin.data.values.numbers import Writing, is_clock, is_code, means_none, mixed
+from gobelin.data.values.numbers import Writing, converted, is_clock, is_code, means_none, mixed
 
 MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing
@@ -109,6 +109,9 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
         for v in texts
         if (_plain(v) is None or writing.mark) and (x := writing.number(v)) and _plain(v) != x
     ]
+    if writing.unit and (other := converted(texts, writing.unit)):
+        read = f"{writing.number(other):.6g} {writing.unit}"
+        return f"{other[:40]!r} is read as {read}, the unit of most cells."
     if odd:
         clock = is_clock(odd[0])
         read = f"{writing.number(odd[0]):.{6 if clock else 15}g}"

@@ -72,7 +72,10 @@ def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
         )
         if any(map(is_code, texts)) and not odd:
             return f"{read}, for the zeros before them; as numbers with {set_kind(name, 'number')}."
-        return f"{read}, not as numbers or dates. Those are written as 1.5 and 2026-12-24."
+        return (
+            f"{read}, not as numbers or dates. Those are written as 1.5, in one unit, and as"
+            " 2026-12-24."
+        )
     return case_remark(values) if kind == "category" else ""
 
 
