@@ -274,7 +274,7 @@ BAD = {
                          "componentType": 5126}] * 2}), "without data"),
     "glb with a file beside": (glb({"buffers": [{"uri": "../../etc/passwd", "byteLength": 9}]}),
                                "other files"),
-    "glb of faces beyond its data": (view(1, byteLength=200), "promises 344 bytes of data and holds 240"),
+    "glb of faces beyond its data": (view(1, byteLength=200), "344 bytes of data and holds 240"),
     "glb of a view below 0": (view(0, byteOffset=-4), ""),
     "glb of more than a view": (glb(accessor(byteOffset=9)), "where it holds fewer"),
     "glb of a stride of 0": (view(0, byteStride=0), "where it holds fewer"),
