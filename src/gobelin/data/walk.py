@@ -1,4 +1,4 @@
-"""The files below a folder of the user, and the folders there that can't be opened.
+"""The files below a folder of the user, the folders there that can't be opened, and links.
 
 Python's own walks leave a folder out that they may not open, without a word. Then a class, or a
 patient, would be missing and nobody would know.
@@ -55,3 +55,8 @@ class Walk:
             ) from error
         if not any(part.startswith(".") for part in path.relative_to(self.folder).parts):
             self.unopened[path] = reason
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path below a folder leads out of it, through a link."""
+    return not path.resolve().is_relative_to(folder.resolve())

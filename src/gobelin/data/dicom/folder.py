@@ -20,7 +20,7 @@ from gobelin.data.dicom.aliases import ALIAS
 from gobelin.data.dicom.headers import OLDEST, Header, has_pixels
 from gobelin.data.dicom.series import DicomSeries
 from gobelin.data.split.part_names import part_of
-from gobelin.data.walk import Walk
+from gobelin.data.walk import Walk, leads_out
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 SAMPLED = 4096  # bytes from the middle of a file, where its pixels are, that go into a code
@@ -48,8 +48,7 @@ def found_files(folder: Path, most: int | None = None) -> list[Path]:
 
 def _lies_in(path: Path, folder: Path) -> bool:
     """Whether a file lies below a folder; a link that leads out of it does not."""
-    whole = not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
-    return whole and path.is_file()
+    return not (path.is_symlink() and leads_out(path, folder)) and path.is_file()
 
 
 def _keeps_visible(folders: list[str]) -> bool:
