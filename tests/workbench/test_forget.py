@@ -319,3 +319,21 @@ def test_a_curated_set_that_holds_the_group_is_removed(
     assert "held/curated.parquet: held it, and was removed" in notes
     assert "changed/curated.parquet: was changed since it was exported" in notes
     assert [path.exists() for path in (held, changed)] == [False, True]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_same_command_at_the_same_time_may_end_first(
+    part: str,
+    without: Callable[[str], tuple[Path, str, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, group, data = without(part)
+    fit = Workbench.fit
+
+    def fit_while_another_ends(bench: Workbench, generator: bool) -> object:
+        (run / "forgetting.json").unlink()
+        return fit(bench, generator=generator)
+
+    monkeypatch.setattr(Workbench, "fit", fit_while_another_ends)
+    assert forget(run, group, data)[0].value == 2
+    assert found(run, {"group": group.encode()}) == {}
