@@ -15,6 +15,7 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
 
 import torch  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from processor import PRECISION, RUNTIME  # noqa: E402
 from tiny_pipelines import class_pipeline, text_pipeline  # noqa: E402
 from workers import longest_first, scheduler, shared  # noqa: E402
@@ -29,6 +30,12 @@ from gobelin.embedding.columns import schema  # noqa: E402
 from gobelin.embedding.encoders import TrainingCells  # noqa: E402
 from gobelin.embedding.features import Embedder  # noqa: E402
 
+# No test depends on how fast the machine is: hypothesis fails one input that takes 200 ms, or slow
+# making of inputs, unless it is told not to.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 CHOICES = schema.Choices(encoders={"image": {"name": "pixels"}, "text": {"name": "characters"}})
 
 

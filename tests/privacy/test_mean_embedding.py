@@ -23,7 +23,7 @@ def rows(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, rng.integers(0, 3, n)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=24),
     st.integers(0, 1000),

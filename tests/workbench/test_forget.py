@@ -298,3 +298,42 @@ def test_the_lineage_does_not_give_a_forgotten_group_away(
     other = next(name for name, own in sorted(parts.items()) if own == "train")
     told = [one.value for one in lineage(run, other) if one.name == "images_by_its_weights"]
     assert sum(told) >= 4
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_curated_set_that_holds_the_group_is_removed(
+    part: str, without: Callable[[str], tuple[Path, str, Path]], tmp_path: Path
+) -> None:
+    """It has all rows of the run. One that was changed since is told, and stays."""
+    run, group, data = without(part)
+    bench = Workbench.open(run)
+    for name in ("held", "changed"):
+        bench.curate(export=tmp_path / name)
+    changed = tmp_path / "changed" / "curated.parquet"
+    changed.write_bytes(changed.read_bytes() + b" ")
+    held = tmp_path / "held" / "curated.parquet"
+    assert group in pq.read_table(held)["patient"].to_pylist()
+    told = [one.note for one in lineage(run, group) if one.name == "rows_exported"]
+    assert len(told) == 2
+    notes = " ".join(one.note for one in forget(run, group, data)[1:])
+    assert "held/curated.parquet: held it, and was removed" in notes
+    assert "changed/curated.parquet: was changed since it was exported" in notes
+    assert [path.exists() for path in (held, changed)] == [False, True]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_same_command_at_the_same_time_may_end_first(
+    part: str,
+    without: Callable[[str], tuple[Path, str, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, group, data = without(part)
+    fit = Workbench.fit
+
+    def fit_while_another_ends(bench: Workbench, generator: bool) -> object:
+        (run / "forgetting.json").unlink()
+        return fit(bench, generator=generator)
+
+    monkeypatch.setattr(Workbench, "fit", fit_while_another_ends)
+    assert forget(run, group, data)[0].value == 2
+    assert found(run, {"group": group.encode()}) == {}

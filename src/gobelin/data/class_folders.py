@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError
@@ -23,6 +25,7 @@ from gobelin.data.mesh.headers import MESH_SUFFIXES, is_mesh
 from gobelin.data.sound.sounds import SOUND_SUFFIXES, is_sound
 from gobelin.data.split.part_names import part_of
 from gobelin.data.volume.files import VOLUME_SUFFIXES, is_volume, suffix_of
+from gobelin.data.walk import Walk
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 DICOM = "dicom"  # a file of it, which is an image or a volume
@@ -45,16 +48,16 @@ def class_files(folder: Path) -> tuple[str, list[Path]]:
     its content where it has another one. A warning counts the other files, by class folder. Raises
     GobelinError for more than the budget has rows.
     """
-    kept, hidden = _sorted_out(folder)
-    _leave_dicom(folder, kept)
-    return _most(folder, kept, hidden, KINDS)
+    found = _sorted_out(folder)
+    _leave_dicom(folder, found.kept)
+    return _most(found, KINDS)
 
 
 def files_of_kind(folder: Path, *kinds: str) -> tuple[str, list[Path]]:
     """As `class_files`, of these kinds alone. Of images that are no data, DICOM is one."""
-    kept, hidden = _sorted_out(folder)
-    kept["image"] += kept.pop(DICOM)
-    return _most(folder, kept, hidden, kinds)
+    found = _sorted_out(folder)
+    found.kept["image"] += found.kept.pop(DICOM)
+    return _most(found, kinds)
 
 
 def _leave_dicom(folder: Path, kept: dict[str, list[Path]]) -> None:
@@ -68,13 +71,23 @@ def _leave_dicom(folder: Path, kept: dict[str, list[Path]]) -> None:
         )
 
 
-def _most(
-    folder: Path, kept: dict[str, list[Path]], hidden: Sequence[str], kinds: Collection[str]
-) -> tuple[str, list[Path]]:
-    """The kind of these that most files have, and its files."""
+@dataclass
+class _Found:
+    """What lies below the class folders. kept: {kind: files}, '' for files of no kind. hidden:
+    names of hidden folders that hold some. closed: class folders that can't be opened."""
+
+    folder: Path
+    kept: dict[str, list[Path]]
+    hidden: list[str]
+    closed: set[str]
+
+
+def _most(found: _Found, kinds: Collection[str]) -> tuple[str, list[Path]]:
+    """The kind of these that most files have, and its files, sorted. Warns of everything else."""
     kinds = list(kinds)
-    kind = max(kinds, key=lambda k: (len(kept[k]), -kinds.index(k)))
-    return kind, _taken(folder, kind, kept, hidden)
+    kind = max(kinds, key=lambda k: (len(found.kept[k]), -kinds.index(k)))
+    _tell(found, kind)
+    return kind, sorted(found.kept[kind])
 
 
 def direct_files(folder: Path) -> tuple[str, list[Path]]:
@@ -96,11 +109,14 @@ def direct_files(folder: Path) -> tuple[str, list[Path]]:
     return kind, sorted(kept[kind])
 
 
-def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
-    """{kind: files}, '' for files of no kind, and the names of hidden folders that hold some."""
+def _sorted_out(folder: Path) -> _Found:
+    """What lies below the class folders. A warning names the folders that can't be opened."""
+    walk = Walk(folder)
     kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, DICOM, "")}
     hidden: dict[str, None] = {}
-    for path in folder.glob("*/**/*"):
+    tops = (top for top in folder.iterdir() if top.is_dir())
+    places = (place for top in tops for place in walk.places(top))
+    for path in (place / name for place, *names in places for name in chain(*names)):
         parts = path.relative_to(folder).parts
         linked = path.is_symlink() and path.is_dir()  # no link to a folder is followed further
         if path.name.startswith(".") or not (linked or path.is_file()):
@@ -112,7 +128,9 @@ def _sorted_out(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
         kept[kind].append(path)
         if kind:
             refuse(str(folder), "rows", len(kept[kind]))
-    return kept, list(hidden)
+    walk.tell()
+    closed = {path.name for path in walk.unopened if path.parent == folder}
+    return _Found(folder, kept, list(hidden), closed)
 
 
 def _kind(path: Path, folder: Path) -> str:
@@ -126,22 +144,13 @@ def _kind(path: Path, folder: Path) -> str:
     return next((kind for kind, (_, begins) in KINDS.items() if begins(head)), "")
 
 
-def _taken(
-    folder: Path, kind: str, kept: dict[str, list[Path]], hidden: Sequence[str]
-) -> list[Path]:
-    """The files of one kind, sorted. Warns of everything else."""
+def _tell(found: _Found, kind: str) -> None:
+    """Warn of everything in the folder that gives no row."""
+    folder, kept = found.folder, found.kept
     held = {path.relative_to(folder).parts[0] for path in kept[kind]}
     others: dict[str, list[Path]] = {}
     for path in (path for other, paths in kept.items() if other != kind for path in paths):
         others.setdefault(path.relative_to(folder).parts[0], []).append(path)
-    _tell(folder, kind, others, held, hidden)
-    return sorted(kept[kind])
-
-
-def _tell(
-    folder: Path, kind: str, others: dict[str, list[Path]], held: set[str], hidden: Sequence[str]
-) -> None:
-    """Warn of everything in the folder that gives no row."""
     for name, paths in sorted(others.items()):
         LOG.warning(
             "%s: %s (first: %s)%s.",
@@ -154,10 +163,10 @@ def _tell(
             min(paths).name,
             ", and the class has no others: it is left out" if name not in held else "",
         )
-    for name in sorted({p.name for p in _folders(folder)} - held - set(others)):
+    for name in sorted({p.name for p in _folders(folder)} - held - set(others) - found.closed):
         LOG.warning("%s: class folder %s holds no %s. It is left out.", folder, name, kind)
-    if hidden:
-        LOG.warning("%s: %s in %s are left out.", folder, SEVERAL[kind], ", ".join(hidden))
+    if found.hidden:
+        LOG.warning("%s: %s in %s are left out.", folder, SEVERAL[kind], ", ".join(found.hidden))
     loose = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
     if held and (loose := [p for p in loose if _kind(p, folder) == kind]):
         lie = counted(len(loose), f"{kind} lies", f"{SEVERAL[kind]} lie")

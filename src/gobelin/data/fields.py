@@ -4,7 +4,6 @@ target.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.printable import in_digits
+from gobelin.core.shell import shell_word
 
 ROLES = ("target", "id", "group", "time", "split", "weight", "ignore")
 NO_NUMBER = {
@@ -30,7 +30,7 @@ Cell = dict[str, Any]  # column -> value, the present columns of one field of on
 
 def set_kind(column: str, kind: str) -> str:
     """The option that sets the kind or the role of a column, as a shell takes it."""
-    return f"--set {shlex.quote(f'schema.{column}={kind}')}"
+    return f"--set {shell_word(f'schema.{column}={kind}')}"
 
 
 @dataclass(frozen=True)

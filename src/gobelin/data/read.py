@@ -64,8 +64,8 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         raise GobelinError(f"{path}: is {kind}, no regular file. Write it to a file first.")
     names = sorted(catalog.names("readers"), key=_is_general)
     readers = (catalog.build("readers", name) for name in names)
-    reader = next((r for r in readers if r.claims(path)), None)
     try:
+        reader = next((r for r in readers if r.claims(path)), None)
         if path.is_file() and (what := unread(path, reader is not None)):
             raise GobelinError(f"{path}: {what}.")
         if reader is None:

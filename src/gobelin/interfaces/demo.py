@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from gobelin.core import catalog, config
 from gobelin.core.errors import MissingExtra
 from gobelin.core.machine import Progress
+from gobelin.core.shell import shell_line
 from gobelin.core.stages import RunFolder
 from gobelin.data.provenance.c2pa import Signer
 from gobelin.evidence.findings import Finding
@@ -102,7 +102,7 @@ def following(folder: Path, queries: Sequence[Mapping[str, str]] | None) -> str:
     for flag, value in (pair for query in queries or () for pair in query.items()):
         known = flag in ("text", "row")  # else the name of a column
         words += [f"--{flag}", value] if known else ["--query", f"{flag}={value}"]
-    return shlex.join(words if queries is None else [*words, "--out", "made"])
+    return shell_line(words if queries is None else [*words, "--out", "made"])
 
 
 def _signed(bench: Workbench, say: Callable[[str], None]) -> None:

@@ -11,7 +11,6 @@ import errno
 import io
 import logging
 import os
-import shlex
 import sys
 import threading
 import time
@@ -30,6 +29,7 @@ from rich.table import Column, Table
 from gobelin.core.errors import GobelinError, outside_cause
 from gobelin.core.printable import json_text, printable, shortened
 from gobelin.core.progress import listened, present_step
+from gobelin.core.shell import shell_line
 from gobelin.interfaces.stopping import CONTINUES, Stopped
 
 if TYPE_CHECKING:  # it loads numpy, which a help text needs not
@@ -203,7 +203,7 @@ def print_conclusions(bench: Any, as_json: bool) -> None:  # noqa: ANN401 - a Wo
 def print_next(as_json: bool, verb: str, run: Path) -> None:
     """The command to run next."""
     if not (as_json or progress.quiet):
-        tell(f"Next: {shlex.join(['gobelin', verb, str(run)])}")
+        tell(f"Next: {shell_line(['gobelin', verb, str(run)])}")
 
 
 LOADING = "load the program"

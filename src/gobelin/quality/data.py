@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -22,6 +21,7 @@ from gobelin.core.later import in_key
 from gobelin.core.machine import Progress, silent
 from gobelin.core.neighbours import nearest
 from gobelin.core.printable import counted
+from gobelin.core.shell import shell_word
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import LEAVES, BadCell, cell_bytes, spread
@@ -183,7 +183,7 @@ def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
     if reasons[0].startswith(LEAVES) and path:
         root = dataset.root.resolve()
         both = os.path.commonpath([root, (root / path).resolve()])
-        return f"If you trust these files, allow them with --root {shlex.quote(both)}. "
+        return f"If you trust these files, allow them with --root {shell_word(both)}. "
     return ""
 
 

@@ -5,11 +5,11 @@ What this cannot show: whether such a column was known before the label. A perso
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 
 import numpy as np
 
+from gobelin.core.shell import shell_word
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.data.values.numbers import numbers_of
@@ -90,7 +90,7 @@ def giveaways(
 
 def leave_out_option(name: str) -> str:
     """The option that leaves a field or a column out, as a shell takes it."""
-    return f"--set {shlex.quote(f'leave_out={name}')}"
+    return f"--set {shell_word(f'leave_out={name}')}"
 
 
 def _column_giveaway(

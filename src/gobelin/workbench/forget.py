@@ -86,7 +86,7 @@ def forget(
     bench = Workbench.__new__(Workbench)
     bench.run = Run.of(folder, settings, progress, given)
     bench.fit(generator=any(s.startswith("generators/") for s in plan.stages))
-    (folder.folder / PLAN).unlink()
+    (folder.folder / PLAN).unlink(missing_ok=True)  # the same command at the same time was first
     return [_finding(plan, folder), *(_told(note) for note in plan.told)]
 
 

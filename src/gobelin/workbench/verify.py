@@ -26,6 +26,7 @@ from gobelin.data.provenance.marks import is_marked, read_lineage
 from gobelin.data.tables.parquet_files import some_rows
 from gobelin.data.volume.marks import head_of
 from gobelin.data.volume.nifti import is_nifti
+from gobelin.data.walk import Walk
 from gobelin.evidence.findings import Finding
 
 MADE = "made by Gobelin, untouched"
@@ -76,10 +77,12 @@ def exit_code(findings: list[Finding]) -> int:
 
 
 def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
-    """(name, file) of each image."""
+    """(name, file) of each image, and of each folder that can't be opened."""
     if not path.exists():
         raise GobelinError(f"{path}: there is no such file or folder. Check its name.")
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    walk = Walk(path)
+    below = (place / name for place, _, names in walk.places() for name in names)
+    files = sorted(p for p in below if p.is_file()) if path.is_dir() else [path]
     known = tuple({TABLE, *IMAGE_SUFFIXES, *(medium(kind).suffix for kind in kinds())})
     read = [f for f in files if f == path or f.name.lower().endswith(known)]
     if len(read) < len(files):
@@ -93,6 +96,9 @@ def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
             yield name, file_bytes(file)
         except BadCell as error:
             yield name, error
+    for folder, reason in sorted(walk.unopened.items()):
+        shown = f"{folder.relative_to(path).as_posix()}/"
+        yield shown, BadCell(f"is a folder that can't be opened ({reason})")
 
 
 def _generated(name: str, file: Path) -> Iterator[tuple[str, bytes]]:

@@ -207,6 +207,11 @@ def test_materials_of_a_glb() -> None:
     material["pbrMetallicRoughness"]["baseColorTexture"] = {"index": 0}
     _, note = decode_mesh(glb({"meshes": [mesh], "materials": [material], **bomb}))
     assert note == "its textures are not read"
+    for part in ({"byteOffset": 9**9}, {"byteLength": 10**12}, {"buffer": 3, "byteOffset": -1}):
+        views = [*head["bufferViews"], {"buffer": 0, "byteLength": 8, **part}]
+        inside = {**bomb, "bufferViews": views, "images": [{"bufferView": len(views) - 1}]}
+        shape, note = decode_mesh(glb({"meshes": [mesh], "materials": [material], **inside}))
+        assert len(shape.faces) == 12 and note == "its textures are not read"
 
 
 def accessor(**change: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -222,6 +227,15 @@ PLY_HEAD = "ply\nformat {}\nelement vertex {}\n" + "".join(f"property float {a}\
 PLY_FACES = "element face {}\nproperty list uchar int vertex_indices\nend_header\n"
 BINARY = "binary_little_endian 1.0"
 OBJ = b"v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+
+
+def view(number: int, **change: int) -> bytes:
+    """A box whose part of the data with this number has other values."""
+    views = head_of(glb())["bufferViews"]
+    views[number] |= change
+    return glb({"bufferViews": views})
+
+
 DEEP = [{"children": [k + 1], "mesh": 0} for k in range(9)]
 BAD = {
     "zero bytes": (b"", "is no mesh"),
@@ -260,6 +274,11 @@ BAD = {
                          "componentType": 5126}] * 2}), "without data"),
     "glb with a file beside": (glb({"buffers": [{"uri": "../../etc/passwd", "byteLength": 9}]}),
                                "other files"),
+    "glb of faces beyond its data": (view(1, byteLength=200), "344 bytes of data and holds 240"),
+    "glb of a view below 0": (view(0, byteOffset=-4), ""),
+    "glb of more than a view": (glb(accessor(byteOffset=9)), "where it holds fewer"),
+    "glb of a stride of 0": (view(0, byteStride=0), "where it holds fewer"),
+    "glb of a long stride": (view(0, byteStride=99), "where it holds fewer"),
     "glb packed": (glb({"extensionsRequired": ["KHR_draco_mesh_compression"]}), "KHR_draco"),
     "glb of a circle": (glb({"nodes": [{"children": [1]}, {"children": [0]}]}), "no tree"),
     "glb shown often": (glb({"nodes": [{"children": [1, 1]}, {"mesh": 0}]}), "no tree"),
@@ -301,6 +320,14 @@ def test_bad_input_is_one_reason(name: str) -> None:
     assert (reason in str(caught.value)) and "\n" not in str(caught.value)
     print(name, "|", caught.value)
     assert len(str(caught.value)) < 120 and peak < 5e7 + 40 * len(data)
+
+
+@pytest.mark.parametrize("name", [b"x" * 3_000_000, b"y" * 5_000 + b"\r", b" a b" * 2_000])
+def test_a_text_stl_may_have_a_long_first_line(name: bytes) -> None:
+    text = written(box(), "stl_ascii")
+    long = text.replace(text.split(b"\n", 1)[0], b"solid " + name, 1)
+    wanted = decode_mesh(text, "a.stl")[0]
+    assert np.array_equal(decode_mesh(long, "a.stl")[0].corners, wanted.corners)
 
 
 def test_a_deep_tree_of_nodes_is_read() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,46 @@ def test_no_name_leads_out_of_the_folder(what: str, name: object, tmp_path: Path
         read(inside)
 
 
+@pytest.mark.parametrize("what", ["split", "file", "indices"])
+def test_no_link_leads_out_of_the_folder(what: str, tmp_path: Path) -> None:
+    """What is behind it may be private; a link within the folder is followed."""
+    other = saved(tmp_path / "private", [rows(3)])
+    folder = saved(tmp_path / "x", [rows(2)], [0])
+    if what == "split":
+        (folder / "dataset_dict.json").write_text(json.dumps({"splits": ["train"]}))
+        link, outside, inside = folder / "train", other, saved(folder / "kept", [rows(1)])
+    else:
+        link = folder / ("0.arrow" if what == "file" else "indices.arrow")
+        inside, outside = link.rename(folder / "kept"), other / "0.arrow"
+    link.symlink_to(outside)
+    with pytest.raises(GobelinError, match="is a link that leads out of"):
+        read(folder)
+    link.unlink()
+    link.symlink_to(inside)
+    assert len(read(folder)) == 1
+
+
+@pytest.mark.parametrize("what", ["split", "_data_files", "_indices_data_files"])
+def test_no_file_is_named_twice(what: str, tmp_path: Path) -> None:
+    """A list of a megabyte could name a file 100,000 times."""
+    folder = saved(tmp_path / "x", [rows(2)], [0])
+    if what == "split":
+        folder.rename(tmp_path / "train")
+        (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": ["train"] * 3}))
+        folder = tmp_path
+    else:
+        state = json.loads((folder / "state.json").read_text())
+        (folder / "state.json").write_text(json.dumps({**state, what: state[what] * 3}))
+    with pytest.raises(GobelinError, match="stands there twice"):
+        read(folder)
+
+
+def test_two_columns_of_one_name_are_one_line(tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array(["a", "b"])] * 2, names=["text", "text"])
+    with pytest.raises(GobelinError, match="column 'text' appears twice"):
+        read(saved(tmp_path / "x", [table]))
+
+
 @pytest.mark.parametrize("name", ["0.arrow", "indices.arrow", "state.json"])
 def test_a_pipe_in_the_folder_is_not_opened(name: str, tmp_path: Path) -> None:
     """Opened, it would wait for ever for somebody who writes to it."""
@@ -155,10 +196,9 @@ def test_packed_rows_are_counted_before_they_are_unpacked(
     with pytest.raises(GobelinError, match="reading.table_mb allows 2"):
         read(folder)
     assert pa.total_allocated_bytes() - before < promised / 2
-    names = {"splits": ["a"] * 3}
-    (folder / "dataset_dict.json").write_text(json.dumps(names))
-    folder.rename(tmp_path / "a")
-    (tmp_path / "a" / "dataset_dict.json").rename(tmp_path / "dataset_dict.json")
+    for name in "abc":
+        shutil.copytree(folder, tmp_path / name)
+    (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": [*"abc"]}))
     monkeypatch.setattr(_process, "reading", Reading(table_mb=-(-promised // 10**6)))
     with pytest.raises(GobelinError, match="reading.table_mb allows"):
         read(tmp_path)  # one of the splits alone is within

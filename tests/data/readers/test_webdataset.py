@@ -172,3 +172,18 @@ def test_a_cell_can_not_leave_the_folder(tmp_path: Path) -> None:
     with pytest.raises(BadCell, match="MB"):
         cell_bytes("x.tar!0+99999999999999/a.png", tmp_path)
     assert member_of("photo.tar.png") is None and member_of(3) is None
+
+
+@pytest.mark.parametrize("place", ["a.tar", "train/a.tar", "train"])
+def test_no_link_leads_out_of_a_folder_of_shards(place: str, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    with tarfile.open(tmp_path / "private" / "a.tar", "w") as archive:
+        member = tarfile.TarInfo("0.txt")
+        member.size = 6
+        archive.addfile(member, io.BytesIO(b"secret"))
+    link = tmp_path / "shards" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "private" / ("a.tar" if place.endswith("tar") else ""))
+    with pytest.raises(GobelinError, match="is a link that leads out of"):
+        read(tmp_path / "shards")
+    assert len(read(link)) == 1  # that a user names

@@ -22,9 +22,7 @@ from gobelin.data.values.spelling import spelled
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.encoders.table import FittedTable, Table
 
-CALM = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None
-)  # the same cells in every run
+CALM = settings(max_examples=60, derandomize=True, database=None)  # the same cells in every run
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 COLUMN = st.lists(FINITE, min_size=1, max_size=65)
 LONG = ["1" + "0" * 300, "-1" + "0" * 300, "1e400", 10**300, "1" + "0" * 400]

@@ -112,7 +112,7 @@ def filters() -> st.SearchStrategy[str]:
 
 
 @given(where=filters())
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=80, derandomize=True)
 def test_a_filter_is_that_of_sqlite(where: str, table: Index, sqlite: sqlite3.Connection) -> None:
     wanted = {row[0] for row in sqlite.execute(f"SELECT id FROM rows WHERE {where}")}
     assert found(table, where) == wanted, where
@@ -265,7 +265,7 @@ def test_filters_as_large_as_they_may_be(table: Index) -> None:
 
 
 @given(pattern=st.text("%_\\\\'a.*[(\u00df\u1e9e\n", max_size=12))
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 def test_no_pattern_of_like_is_too_much(pattern: str, table: Index) -> None:
     quoted = pattern.replace("'", "''")
     assert found(table, f"name LIKE '{quoted}'") <= set(range(N))

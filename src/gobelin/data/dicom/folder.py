@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -21,6 +20,7 @@ from gobelin.data.dicom.aliases import ALIAS
 from gobelin.data.dicom.headers import OLDEST, Header, has_pixels
 from gobelin.data.dicom.series import DicomSeries
 from gobelin.data.split.part_names import part_of
+from gobelin.data.walk import Walk, leads_out
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 SAMPLED = 4096  # bytes from the middle of a file, where its pixels are, that go into a code
@@ -29,23 +29,26 @@ LEAST_PATIENTS = 2  # of each folder, where names of folders are classes
 
 
 def found_files(folder: Path, most: int | None = None) -> list[Path]:
-    """The files below a folder, sorted, without hidden ones; the first `most` that are found."""
+    """The files below a folder, sorted, without hidden ones; the first `most` that are found. A
+    warning counts the folders that can't be opened; their names may be those of patients."""
+    walk = Walk(folder)
     found = (
-        Path(place, name)
-        for place, folders, names in os.walk(folder)
+        place / name
+        for place, folders, names in walk.places()
         if _keeps_visible(folders)
         for name in sorted(names)
-        if not name.startswith(".") and _lies_in(Path(place, name), folder)
+        if not name.startswith(".") and _lies_in(place / name, folder)
     )
     files = list(islice(found, most))
+    if most is None:
+        walk.tell(named=False)
     refuse(str(folder), "rows", len(files))
     return sorted(files)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
     """Whether a file lies below a folder; a link that leads out of it does not."""
-    whole = not path.is_symlink() or path.resolve().is_relative_to(folder.resolve())
-    return whole and path.is_file()
+    return not (path.is_symlink() and leads_out(path, folder)) and path.is_file()
 
 
 def _keeps_visible(folders: list[str]) -> bool:

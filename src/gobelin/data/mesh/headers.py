@@ -81,7 +81,7 @@ def form_of(data: bytes, name: str) -> str:
     head = data[:HEAD]
     if OFF_START.match(head):
         return "off"
-    if head.lstrip()[:5].lower() == b"solid" and (b"facet" in head or b"endsolid" in head):
+    if _is_ascii_stl(data):
         return "stl"
     if len(data) >= STL_HEADER and len(data) == STL_HEADER + STL_FACE * _stl_count(data):
         return "stl"
@@ -144,7 +144,7 @@ def _off(data: bytes) -> tuple[bytes, str]:
 
 
 def _stl(data: bytes) -> tuple[bytes, str]:
-    if data.lstrip()[:5].lower() == b"solid" and b"facet" in data[:HEAD]:
+    if _is_ascii_stl(data):
         afford("cell_mb", TEXT_MEMORY * len(data))
         _refuse_parts(len(STL_SOLID.findall(data)), MOST_SOLIDS)
         return data, ""
@@ -155,6 +155,16 @@ def _stl(data: bytes) -> tuple[bytes, str]:
     if len(data) != STL_HEADER + STL_FACE * _stl_count(data):
         raise BadCell("is damaged (its length is not that of its faces)")
     return data, ""
+
+
+def _is_ascii_stl(data: bytes) -> bool:
+    """Whether a file is an STL of text. The name in its first line may be of any length. data: the
+    file, or its first bytes."""
+    head = data[:HEAD].lower()
+    if head.lstrip()[:5] != b"solid":
+        return False
+    second = data[data.find(b"\n") + 1 :][:HEAD].lower()
+    return any(word in part for word in (b"facet", b"endsolid") for part in (head, second))
 
 
 def _stl_count(data: bytes) -> int:
@@ -199,6 +209,7 @@ def _glb(data: bytes) -> tuple[bytes, str]:
     textured = bool(head.get("textures"))
     head = {k: v for k, v in head.items() if k not in ("textures", "images", "samplers")}
     head["materials"] = [_plain_material(m) for m in known["materials"]]
+    head["bufferViews"] = _views_read(known, len(binary))
     return _packed(head, binary), "its textures are not read" if textured else ""
 
 
@@ -231,6 +242,28 @@ def _packed(head: Mapping[str, Any], binary: bytes) -> bytes:
     parts = struct.pack("<II", len(text), GLB_JSON) + text
     parts += struct.pack("<II", len(binary), GLB_BINARY) + binary
     return struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts
+
+
+def _views_read(known: Mapping[str, Any], held: int) -> list[dict[str, Any]]:
+    """The parts of the data, with nothing in those that neither vertices nor faces are read from,
+    as pictures. Raises BadCell for one that does not lie in the file, and for vertices or faces
+    that don't lie in theirs."""
+    views = [dict(view) for view in known["bufferViews"]]
+    read = {int(a["bufferView"]) for a in known["accessors"]}
+    for number, view in enumerate(views):
+        if number not in read:
+            view |= {"buffer": 0, "byteOffset": 0, "byteLength": 0}
+        start, length = int(view.get("byteOffset", 0)), int(view["byteLength"])
+        if start < 0 or length < 0 or start + length > held:
+            raise BadCell(f"promises {start + length} bytes of data and holds {held}")
+    for a in known["accessors"]:
+        view, item = views[a["bufferView"]], COMPONENT_BYTES[a["componentType"]]
+        item *= COMPONENTS[a["type"]]
+        start, stride = int(a.get("byteOffset", 0)), int(view.get("byteStride", item))
+        end = start + (int(a["count"]) - 1) * stride + item
+        if start < 0 or stride < 1 or end > int(view["byteLength"]):
+            raise BadCell(f"promises {a['count']} vertices or faces where it holds fewer")
+    return views
 
 
 def _accessed(known: Mapping[str, Any], held: int) -> int:

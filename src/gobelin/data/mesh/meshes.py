@@ -138,7 +138,8 @@ def decode_mesh(
     except IndexError as error:
         raise BadCell(f"is damaged ({NO_VERTEX})") from error
     except Exception as error:  # a decoder may stumble over a damaged file in any way
-        raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
+        reason = str(error)[:60] or "its parts do not fit each other"
+        raise BadCell(f"is damaged ({reason})") from error
     note = "" if materials else note
     return mesh, ", ".join(filter(None, ("" if mesh.closed else NOT_CLOSED, removed, note)))
 

@@ -6,20 +6,22 @@ become one table with a column `split`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import pyarrow as pa
 
 from gobelin.core.arrow_headers import unpacked_bytes
 from gobelin.core.arrow_sizes import written_bytes
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import read_json
 from gobelin.core.special import special
 from gobelin.data.budget import refuse, refuse_table
 from gobelin.data.tables.class_names import written_out
+from gobelin.data.walk import leads_out
 
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 REMEDY = "Save it again with dataset.save_to_disk(FOLDER)."
@@ -36,15 +38,14 @@ class Huggingface:
         if not (path / SPLITS).is_file():
             return _split(path, _Unpacked(path)), path
         names = _value(read_json(path / SPLITS), "splits", list, path / SPLITS)
-        tables, unpacked = [], _Unpacked(path)
-        for name in names:
-            if not _is_name(name):
-                raise GobelinError(f"{path / SPLITS}: {name!r} is no name of a split. {REMEDY}")
+        tables, rows, unpacked = [], 0, _Unpacked(path)
+        for name in _names(names, "split", path / SPLITS):
             table = _split(path / name, unpacked)
             taken = "split" in table.column_names
             column = pa.array([name] * table.num_rows, pa.string())
             tables.append(table if taken else table.append_column("split", column))
-            refuse(str(path), "rows", sum(t.num_rows for t in tables))
+            rows += table.num_rows
+            refuse(str(path), "rows", rows)
         if not tables:
             raise GobelinError(f"{path / SPLITS}: names no split. {REMEDY}")
         try:
@@ -107,10 +108,9 @@ def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -
     """The rows in the Arrow files that a state names, memory-mapped. What packed ones say that
     they are unpacked is compared with the budget first."""
     tables, rows = [], 0
-    for entry in _value(state, key, list, folder / STATE):
-        name = entry.get("filename") if isinstance(entry, dict) else None
-        if not _is_name(name):
-            raise GobelinError(f"{folder / STATE}: {name!r} is no name of a file. {REMEDY}")
+    entries = _value(state, key, list, folder / STATE)
+    names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
+    for name in _names(names, "file", folder / STATE):
         if kind := special(folder / name):
             raise GobelinError(f"{folder / name}: is {kind}, no regular file. {REMEDY}")
         try:
@@ -130,9 +130,20 @@ def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -
     return pa.concat_tables(tables)
 
 
-def _is_name(name: object) -> TypeGuard[str]:
-    """Whether this is the name of a file or folder that lies in the folder itself."""
-    return isinstance(name, str) and Path(name).name == name and name not in ("", "..")
+def _names(names: Sequence[Any], what: str, where: Path) -> list[str]:
+    """These names, each of which is that of one file or folder in the folder of `where` itself, and
+    stands once: a short list could name a long file a million times. Raises GobelinError."""
+    folder = where.parent
+    for name in names:
+        if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
+            raise GobelinError(f"{where}: {name!r} is no name of a {what}. {REMEDY}")
+    if twice := repeated(names):
+        raise GobelinError(f"{where}: {twice!r} stands there twice. {REMEDY}")
+    if out := next((name for name in names if leads_out(folder / name, folder)), ""):
+        raise GobelinError(
+            f"{folder / out}: is a link that leads out of {folder}, and is not followed. {REMEDY}"
+        )
+    return list(names)
 
 
 def _value(values: Any, key: str, kind: type, where: Path) -> Any:  # noqa: ANN401

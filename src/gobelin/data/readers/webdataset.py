@@ -12,7 +12,7 @@ import logging
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from gobelin.data.image.formats import IMAGE_SUFFIXES
 from gobelin.data.sound.sounds import SOUND_SUFFIXES
 from gobelin.data.split.part_names import name_parts, part_of
 from gobelin.data.tar_members import TarMember
+from gobelin.data.walk import Walk, leads_out
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 TEXTS = {"txt", "text", "caption", "transcript", "json", "cls", "cls2", "index", "inx", "id"}
@@ -48,10 +49,14 @@ class Webdataset:
     def claims(self, path: Path) -> bool:
         if path.is_file():
             return path.suffix.lower() == ".tar"
-        return path.is_dir() and bool(_shards(path))
+        return path.is_dir() and bool(_shards(Walk(path)))
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
-        shards = [path] if path.is_file() else _shards(path)
+        walk = Walk(path)
+        shards = [path] if path.is_file() else _shards(walk)
+        walk.tell()
+        if path.is_dir():
+            _refuse_links(shards, path)
         folder = path.parent if path.is_file() else path
         left_out: Counter[str] = Counter()
         rows: list[Row] = []
@@ -75,10 +80,22 @@ class Webdataset:
         return _table(path, rows), folder
 
 
-def _shards(folder: Path) -> list[Path]:
+def _shards(walk: Walk) -> list[Path]:
     """The archives in a folder, and in the folders in it."""
-    found = (p for pattern in ("*.tar", "*/*.tar") for p in folder.glob(pattern))
+    found: list[Path] = []
+    for top in (walk.folder, *(p for p in walk.folder.iterdir() if p.is_dir())):
+        place, _, names = next(walk.places(top), (top, [], []))
+        found += [place / name for name in names if name.endswith(".tar")]
     return sorted(p for p in found if p.is_file() and not p.name.startswith("."))
+
+
+def _refuse_links(shards: Sequence[Path], folder: Path) -> None:
+    """Raises GobelinError for an archive that does not lie in the folder that a user named."""
+    if out := next((shard for shard in shards if leads_out(shard, folder)), None):
+        raise GobelinError(
+            f"{out}: is a link that leads out of {folder}, and is not followed. Copy the folder"
+            " with what it names: cp -rL."
+        )
 
 
 def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:

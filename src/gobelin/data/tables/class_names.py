@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core import parse
+from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.values.times import readable
 
 
@@ -62,7 +63,10 @@ def _declared(metadata: Mapping[bytes, bytes]) -> dict[str, list[str]]:
 
 
 def written_out(table: pa.Table, where: str) -> pa.Table:
-    """A table of the library as other tables are: plain types, and names of classes."""
+    """A table of the library as other tables are: plain types, and names of classes. Raises
+    GobelinError for two columns of one name."""
+    if (twice := repeated(table.column_names)) is not None:
+        raise GobelinError(f"{where}: column {twice!r} appears twice. Rename one.")
     for k, name in enumerate(table.column_names):
         column = table[name]
         if isinstance(column.type, pa.BaseExtensionType):  # arrays, where datasets is imported

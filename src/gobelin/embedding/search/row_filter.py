@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
 from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.shell import shell_word
 from gobelin.embedding.search.filter_terms import (
     KINDS,
     MOST_CHARACTERS,
@@ -247,7 +247,7 @@ class _Reader:
         meant = f"{self.where[: first.start]}{text}{self.where[end:]}"
         if len(meant) > MOST_SHOWN:
             meant = text
-        shown = shlex.quote(meant) if set(meant) & set('"$`\\!') else f'"{meant}"'
+        shown = shell_word(meant) if set(meant) & set('"$`\\!') else f'"{meant}"'
         raise FilterMistake(f"a text stands in single quotes: --where {shown}", first.start)
 
     def _sum(self) -> Term:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
-from gobelin.core.printable import printable
+from gobelin.core.shell import shell_word
 from gobelin.data.copied_files import copied_bytes
 from gobelin.data.dataset import CURATED_COLUMN, SPLIT_COLUMN, WEIGHT_COLUMN, Dataset
 from gobelin.data.fields import PATH_KINDS
@@ -30,6 +29,7 @@ from gobelin.workbench.curate.decisions import (
     generated_rows,
 )
 from gobelin.workbench.export_folder import new_folder
+from gobelin.workbench.run import lineage
 from gobelin.workbench.run.chain import Run
 
 CURATED_SET = "curated.parquet"
@@ -96,6 +96,7 @@ def export(run: Run, folder: Path) -> Path:
         pq.write_table(table, temporary / CURATED_SET)
         write_json(temporary / "recipe.json", recipe)
         (temporary / "README.md").write_text(note, encoding="utf-8")
+    lineage.record_export(run.folder, folder / CURATED_SET, list(dataset.ids))
     return folder / CURATED_SET
 
 
@@ -114,7 +115,7 @@ def _note(decided: Decisions, rows: int, target: str) -> str:
         f" caption. `{CURATED_COLUMN}` records the changes of a row, `{WEIGHT_COLUMN}` the"
         f" probability of its label, `{SPLIT_COLUMN}` its part. Validation and test rows are"
         " unchanged. All rows are real.\n\n    gobelin fit curated.parquet --target"
-        f" {printable(shlex.quote(target))} --recipe recipe.json --generator NAME\n"
+        f" {shell_word(target)} --recipe recipe.json --generator NAME\n"
     )
 
 

@@ -7,13 +7,13 @@ intervals of all fields hold together (Bonferroni).
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.shell import shell_line
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.evidence import comparison, intervals
@@ -123,5 +123,5 @@ def _told(best: Finding, others: Sequence[str], target: str) -> Finding:
     if best.low is None or not best.low > 0:
         return replace(best, note="within chance")
     words = ["--target", target, "--run", "OTHER", "--set", "leave_out=" + ",".join(others)]
-    command = f"gobelin fit DATA {shlex.join(words)}"
+    command = f"gobelin fit DATA {shell_line(words)}"
     return replace(best, verdict="better alone", note=f"without the others: {command}")

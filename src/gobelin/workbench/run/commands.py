@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-
+from gobelin.core.shell import shell_line
 from gobelin.workbench.run.chain import Run
 
 
@@ -14,4 +13,4 @@ def fit_command(run: Run, generator: bool = False) -> str:
     words += ["--target", data.target or "COLUMN", "--run", str(folder)]
     words += ["--recipe", str(folder / "settings.json")]  # the settings of the run
     words += ["--generator", run.settings.generator.name] if generator else []
-    return shlex.join(words)
+    return shell_line(words)
