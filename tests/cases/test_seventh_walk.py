@@ -153,6 +153,8 @@ def test_numbers_of_several_units_and_signs_are_read_and_told(
         ["34B", "32C", "36A"],
         ["52°N", "52°61'N", "5°N"],
         ["5 mW", "3 W", "7 MW"],
+        ["5 mV", "3 V", "7 MV"],
+        ["250 Cal", "1 kcal", "300 cal"],
     ],
 )
 def test_units_of_two_dimensions_are_told_with_the_remedy(cells: list[str]) -> None:

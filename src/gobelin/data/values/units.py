@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 # {unit, in lower case and without a plural's s: how many of the first one it is}, by dimension.
-# Left out: mw, mpa and mj, whose m says milli or mega, and degrees, which have no common zero.
+# Left out: mw, mv, mpa and mj, whose m says milli or mega; cal, which says 1 or 1000 of them; and
+# degrees, which have no common zero.
 DIMENSIONS: tuple[dict[str, float], ...] = (
     {
         **{"g": 1.0, "gr": 1.0, "gram": 1.0, "gramme": 1.0, "mg": 1e-3, "µg": 1e-6, "μg": 1e-6},
@@ -32,10 +33,9 @@ DIMENSIONS: tuple[dict[str, float], ...] = (
     {"b": 1.0, "byte": 1.0, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12},
     {"hz": 1.0, "khz": 1e3, "mhz": 1e6, "ghz": 1e9},
     {"w": 1.0, "watt": 1.0, "kw": 1e3, "gw": 1e9},
-    {"v": 1.0, "volt": 1.0, "kv": 1e3, "mv": 1e-3},
+    {"v": 1.0, "volt": 1.0, "kv": 1e3},
     {"mah": 1e-3, "ah": 1.0},
     {"pa": 1.0, "hpa": 100.0, "kpa": 1e3, "bar": 1e5, "mbar": 100.0},
-    {"cal": 1.0, "kcal": 1e3},
     {"km/h": 1.0, "kmh": 1.0, "kph": 1.0, "mph": 1.609344, "m/s": 3.6},
     {"m²": 1.0, "m2": 1.0, "qm": 1.0, "sqm": 1.0, "cm²": 1e-4, "km²": 1e6, "ha": 1e4},
 )
