@@ -88,6 +88,9 @@ def csv_files(draw: st.DrawFn) -> bytes:
 
 @tries(60)
 @given(data=csv_files())
+@example(data=b"0,00\n',\n")
+@example(data=b"a;b\n';2\n'n;3\n")
+@example(data=b"a,b\n1,'\n")
 def test_csv_is_read_as_pandas_reads_it(data: bytes, folder: Path) -> None:
     dataset = opened_bytes(folder, "csv", data)
     assert dataset is not REFUSED
