@@ -14,6 +14,7 @@ def start() -> None:
     except OSError:  # torch would say that its own library can't be loaded
         sys.stderr.write("gobelin: the working folder was removed. Go to one that exists (cd).\n")
         sys.exit(2)
+    _begin_in_utf8()
     from gobelin.core.errors import outside_cause
     from gobelin.interfaces.stopping import NOTHING_BEGUN, Stopped, signals_raise
 
@@ -32,6 +33,14 @@ def start() -> None:
     sys.excepthook = tell_traceback
     progress.alive = True
     main()
+
+
+def _begin_in_utf8() -> None:
+    """Start Python again in its UTF-8 mode where the locale knows ASCII alone (LANG=C): letters
+    beyond that in arguments, and in names of files that cells hold, would not be found."""
+    if sys.getfilesystemencoding() == "ascii" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program, without a shell
 
 
 if __name__ == "__main__":

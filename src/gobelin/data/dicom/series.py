@@ -167,6 +167,10 @@ def _of_one(path: Path | bytes) -> tuple[Volume, list[str]]:
 
 def open_folder(folder: Path) -> tuple[Volume, list[str]]:
     """The one volume in a folder of DICOM files. Raises BadCell."""
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise BadCell(f"can't be opened ({error.strerror or error})") from error
     headers, _ = opened_headers(visible_files(folder))
     volumes = [s for s in series_of(headers) if s.kind == "volume"]
     if len(volumes) != 1:

@@ -14,7 +14,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ from gobelin.data.dataset import declared
 from gobelin.data.image.formats import IMAGE_SUFFIXES
 from gobelin.data.sound.sounds import SOUND_SUFFIXES
 from gobelin.data.split.part_names import name_parts, part_of
-from gobelin.data.tar_members import TarMember
+from gobelin.data.tar_members import TarMember, members
 from gobelin.data.walk import Walk, leads_out
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -107,15 +107,18 @@ def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
     part = word if part_of(word) else folder
     before: dict[str, Row] = {}  # the rows of this archive by the name of their files
     try:
-        with tarfile.open(shard, "r:") as archive:
+        with shard.open("rb") as archive:
             key, row = "", Row()
             placed: dict[str, list[str]] = {}  # suffix of a file of this row -> its columns
-            for member in archive:
+            for member in members(shard):
                 stem, suffix = _named(member.name)
                 if member.isdir():
                     continue
                 if not member.isfile() or not stem or not suffix:
                     left_out["of no row (links, hidden files, names without a suffix)"] += 1
+                    continue
+                if member.issparse():
+                    left_out["that tar stored with holes (pack them again without --sparse)"] += 1
                     continue
                 if suffix.rpartition(".")[2] in PICKLES:
                     left_out["that could run any program (pickles)"] += 1
@@ -127,15 +130,14 @@ def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
                     key, row, placed = stem, Row({"": part}), {}
                 if suffix in placed:  # as for tar, the last of a name counts
                     left_out["that a later one of the same name replaces"] += 1
-                    row = {c: v for c, v in row.items() if c not in placed[suffix]}
-                known = set(row)
+                    for column in placed[suffix]:
+                        row.pop(column, None)
                 short = f"{stem.rpartition('/')[2]}.{suffix}"
                 found = TarMember(name, member.offset_data, member.size, short)
-                _add(row, suffix, found, archive, member)
-                placed[suffix] = [c for c in row if c not in known]
+                placed[suffix] = _add(row, suffix, found, archive)
             if row and not _joined(before, key, row):
                 yield row
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
         raise GobelinError(
             f"{shard}: is no tar archive that is read, or is damaged ({str(error)[:60]}). Pack it"
             " again, without compression."
@@ -174,44 +176,48 @@ def _named(path: str) -> tuple[str, str]:
     return f"{folder}/{stem}" if stem else "", suffix.lower()
 
 
-def _add(
-    row: Row, suffix: str, found: TarMember, archive: tarfile.TarFile, member: tarfile.TarInfo
-) -> None:
-    """Put a file of an archive into its row."""
+def _add(row: Row, suffix: str, found: TarMember, archive: BinaryIO) -> list[str]:
+    """Put a file of an archive into its row, and say in which columns."""
     last = suffix.rpartition(".")[2]
     if last not in TEXTS:
         named = "image" if f".{last}" in IMAGE_SUFFIXES else suffix
         named = "sound" if f".{last}" in SOUND_SUFFIXES else named
         named = suffix.rpartition(".")[0] or named  # left.jpg and right.jpg of one row
-        row[named if named not in row else suffix] = found.cell
-        return
-    if member.size > limits().letters:
-        raise ValueError(f"{member.name} has {member.size} letters, more than reading.letters")
-    opened = archive.extractfile(member)
-    text = (opened.read() if opened else b"").decode("utf-8", "replace").strip()
+        column = named if named not in row else suffix
+        row[column] = found.cell
+        return [column]
+    if found.size > limits().letters:
+        raise ValueError(f"{found.name} has {found.size} letters, more than reading.letters")
+    archive.seek(found.start)
+    text = archive.read(found.size).decode("utf-8", "replace").strip()
     if last == "json":
-        _add_json(row, suffix, text)
-    elif last.startswith(("cls", "ind", "inx")):
-        row[CLASS if suffix == "cls" else suffix] = int(text) if text.isdecimal() else text
+        return _add_json(row, suffix, text)
+    if last.startswith(("cls", "ind", "inx")):
+        column = CLASS if suffix == "cls" else suffix
+        row[column] = int(text) if text.isdecimal() else text
     else:
-        row["text" if suffix == "txt" else suffix] = text
+        column = "text" if suffix == "txt" else suffix
+        row[column] = text
+    return [column]
 
 
-def _add_json(row: Row, suffix: str, text: str) -> None:
-    """Put the keys of a json file into its row; objects in them as text."""
+def _add_json(row: Row, suffix: str, text: str) -> list[str]:
+    """Put the keys of a json file into its row, and say in which columns; objects in them as
+    text."""
     try:
         value = parse.json_value(text)
     except ValueError:
         value = text
     if not isinstance(value, dict):
         value = {suffix: value}
+    columns = []
     for key, cell in value.items():
         nested = isinstance(cell, dict) or (
             isinstance(cell, list) and any(isinstance(item, dict | list) for item in cell)
         )
-        row[key if key and key not in row else f"{suffix}.{key}"] = (
-            json.dumps(cell, ensure_ascii=False) if nested else cell
-        )
+        columns.append(key if key and key not in row else f"{suffix}.{key}")
+        row[columns[-1]] = json.dumps(cell, ensure_ascii=False) if nested else cell
+    return columns
 
 
 def _table(path: Path, rows: list[Row]) -> pa.Table:
