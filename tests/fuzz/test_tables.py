@@ -110,6 +110,7 @@ def test_csv_is_read_as_pandas_reads_it(data: bytes, folder: Path) -> None:
 @example(data=b'a,b\n"x,1\n')
 @example(data=b"a,a\n1,2\n")
 @example(data=b"\xff\xfea\0,\0b\0")
+@example(data=b'""\n""\n')  # no column is left
 @example(data=b"a\n0E400\n0.0E400\n1.5e+999 %\n0.\n")  # powers beyond a float
 def test_any_bytes_as_csv(data: bytes, folder: Path) -> None:
     opened_bytes(folder, "csv", data)

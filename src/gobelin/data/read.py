@@ -79,7 +79,7 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
         raise GobelinError(
             f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
         ) from error
-    if not table.num_rows:  # a table without columns has no rows either
+    if not (table.num_rows and table.num_columns):
         raise GobelinError(f"{path}: holds no value. At least one row was expected.")
     table = _without_totals(_without_units(table, str(path)), str(path))
     _check_ids(table, str(path))

@@ -284,3 +284,20 @@ def test_unknown_suffix_and_missing_path(tmp_path: Path) -> None:
         "no such file or folder. Did you mean 'records.xlsx'?"
     )
     assert "no such file or folder" in refusal(tmp_path / "nowhere" / "x.csv")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("x.csv", b'""\n""\n'),
+        ("x.csv", b'""\n""\n""\n'),
+        ("x.tsv", b'""\n\n""\n'),
+        ("x.jsonl", b"{}\n{}\n"),
+    ],
+)
+def test_a_table_in_which_no_column_is_left_is_one_line(
+    name: str, data: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(GobelinError, match=r"holds no (value|row)|is empty"):
+        read(tmp_path / name)
