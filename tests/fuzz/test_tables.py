@@ -240,11 +240,17 @@ def test_parquet_is_read_as_pandas_reads_it(
         if pa.types.is_duration(expected.type):  # read as seconds
             values = [None if v is None else v / datetime.timedelta(seconds=1) for v in values]
             values = pytest.approx(values)
-        assert dataset.table[name].to_pylist() == values
+        found_here = dataset.table[name].to_pylist()
+        if pa.types.is_binary(expected.type):  # bytes that are plain texts are read as texts
+            found_here = [v.encode() if isinstance(v, str) else v for v in found_here]
+        assert found_here == values
 
 
 @tries(40)
 @given(data=st.one_of(damaged(arrow_tables().map(parquet)), st.binary(max_size=100)))
+@example(data=parquet(pa.table({"a": ["abcdef"]}), "none").replace(b"abcdef", b"abc\x80ef"))
+@example(data=parquet(pa.table({"a": ["x", "abcdef"] * 9}), "none").replace(b"cdef", b"cd\xc2f"))
+@example(data=parquet(pa.table({"a": [["abcdef"]]}), "none").replace(b"abcdef", b"\xff\xfedef"))
 @example(data=parquet(pa.table({"abcdef": ["x"]}), "none").replace(b"abcdef", b"\xc2bcdef"))
 def test_any_bytes_as_parquet(data: bytes, folder: Path) -> None:
     opened_bytes(folder, "parquet", data)

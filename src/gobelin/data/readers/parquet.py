@@ -35,6 +35,7 @@ class Parquet:
                 if (twice := repeated(file.schema_arrow.names)) is not None:
                     raise GobelinError(f"{path}: column {twice!r} appears twice. Rename one.")
                 table = whole(file, path)
+            table.validate(full=True)  # texts may be no UTF-8
         except (pa.ArrowException, OSError, ValueError) as error:  # names may be no UTF-8
             raise GobelinError(
                 f"{path}: can't be read as Parquet ({(str(error).splitlines() or ['empty'])[0]})."
