@@ -7,7 +7,6 @@ process's own processor time: AutoGluon's limits read `time.time`, which tells t
 that other programs take nothing from it."""
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ time.time = lambda: BEGUN + time.process_time()  # before AutoGluon takes it
 
 import pandas as pd  # noqa: E402
 from autogluon.tabular import TabularPredictor  # noqa: E402
+from peer_process import answered, spent  # noqa: E402
 
 PARTS = ("train", "test")
 
@@ -50,20 +50,6 @@ def fitted(
     return predictor.fit(
         train, presets="medium_quality", time_limit=seconds, num_cpus=1, num_gpus=0
     )
-
-
-def answered(predictor: TabularPredictor, test: pd.DataFrame, kind: str) -> dict[str, object]:
-    """Classes, and probabilities or numbers of the rows."""
-    if kind == "number":
-        return {"classes": [], "values": predictor.predict(test).tolist()}
-    table = predictor.predict_proba(test)
-    return {"classes": [str(c) for c in table.columns], "values": table.to_numpy().tolist()}
-
-
-def spent() -> float:
-    """Processor time of this process and its children, in seconds."""
-    both = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in both)
 
 
 if __name__ == "__main__":

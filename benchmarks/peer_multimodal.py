@@ -8,7 +8,6 @@ SECONDS are of this process's own processor time: the clocks that AutoGluon and 
 that time here, so that other programs take nothing from it."""
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -27,6 +26,7 @@ OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tenso
 import pandas as pd  # noqa: E402
 import timm  # noqa: E402
 from autogluon.multimodal import MultiModalPredictor  # noqa: E402
+from peer_process import answered, spent  # noqa: E402
 
 NETWORK = "tf_efficientnet_lite0"
 
@@ -84,20 +84,6 @@ def images(weights: Path, folder: Path) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(config, default=str))
     return folder
-
-
-def answered(predictor: MultiModalPredictor, test: pd.DataFrame, kind: str) -> dict[str, object]:
-    """Classes, and probabilities or numbers of the rows."""
-    if kind == "number":
-        return {"classes": [], "values": predictor.predict(test).tolist()}
-    table = predictor.predict_proba(test, as_pandas=True)
-    return {"classes": [str(c) for c in table.columns], "values": table.to_numpy().tolist()}
-
-
-def spent() -> float:
-    """Processor time of this process and its children, in seconds."""
-    both = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in both)
 
 
 if __name__ == "__main__":

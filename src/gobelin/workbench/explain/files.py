@@ -57,7 +57,7 @@ def where(out: str | Path, letters: str) -> list[str]:
     if letters:
         unlike = "".join(sorted(set(letters)))
         lines.append(
-            told_of("Pictures", unlike, "A font of the system helps, such as DejaVu or Noto CJK.")
+            told_of("Pictures", unlike, "Install a font that has them, such as DejaVu or Noto CJK.")
         )
     return lines
 
