@@ -1,4 +1,4 @@
-"""What the scripts of AutoGluon share. Nothing here needs Gobelin, which their environments lack."""
+"""What the scripts of AutoGluon share. Gobelin is not imported: their environments lack it."""
 
 import resource
 from typing import Any
