@@ -85,6 +85,25 @@ def written_out(array: pa.Array) -> int:
     return written_out(array.flatten()) if hasattr(array, "flatten") else 0
 
 
+def validate_texts(array: pa.Array) -> None:
+    """Raises ArrowInvalid where a text is no UTF-8, also inside lists and objects. Other values
+    aren't looked at: a time of day beyond 24 hours is read as it stands.
+    """
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        validate_texts(array.dictionary)
+    elif pa.types.is_map(kind):
+        validate_texts(array.keys)
+        validate_texts(array.items)
+    elif pa.types.is_struct(kind):
+        for inside in array.flatten():
+            validate_texts(inside)
+    elif kind in (pa.string(), pa.large_string(), pa.string_view()):
+        array.validate(full=True)
+    elif pa.types.is_nested(kind):
+        validate_texts(array.flatten())
+
+
 def _file_like(kind: pa.DataType) -> bool:
     """Whether values of this type have a length of their own."""
     return any(
