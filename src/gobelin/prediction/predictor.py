@@ -356,7 +356,7 @@ class Model:
             "fields": tuple(values["fields"]),
         }
         if not all(isinstance(name, str) for name in (*values["classes"], *values["fields"])):
-            raise ValueError("a class or a field is no text")
+            raise ValueError("a name of a class or of a field is not a text")
         model = Model(**values)
         model.calibration.check(len(model.classes), len(model.fields))
         return model

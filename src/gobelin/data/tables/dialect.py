@@ -82,7 +82,7 @@ def _score(lines: Sequence[str], dialect: Dialect) -> tuple[float, int]:
     try:
         widths.extend(len(row) for row in reader if row)
     except csv.Error as error:
-        # the lines may end within a cell; a lone apostrophe is no quote that opens one
+        # The lines may end within a cell. An apostrophe alone (don't) doesn't open a cell.
         if "unexpected end" not in str(error) or (dialect.quote == "'" and len(widths) < 2):
             return 0.0, 0
     if not widths or widths[0] < 2:

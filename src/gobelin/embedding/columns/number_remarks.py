@@ -111,7 +111,7 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
     ]
     if writing.unit and (other := converted(texts, writing.unit)):
         read = f"{writing.number(other):.6g} {writing.unit}"
-        return f"{other[:40]!r} is read as {read}, the unit of most cells."
+        return f"{other[:40]!r} is read as {read}: most cells have this unit."
     if odd:
         clock = is_clock(odd[0])
         read = f"{writing.number(odd[0]):.{6 if clock else 15}g}"

@@ -388,7 +388,7 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
         for c in columns:
             texts = (c.name, c.kind, c.role, c.reason, c.remark, *c.levels, *c.missing)
             if not all(isinstance(v, str) for v in texts):
-                raise ValueError("what a column is called, or a level, is no text")
+                raise ValueError("a name of a column, or a level, is not a text")
         fields = tuple(
             Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
             for f in values["fields"]
