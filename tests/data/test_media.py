@@ -15,7 +15,15 @@ from gobelin.core import catalog
 from gobelin.core.errors import GobelinError
 from gobelin.data.files import BadCell
 from gobelin.data.image.images import Opening, decode_images, open_image, png_bytes, squared
-from gobelin.data.media import Medium, kinds, medium, medium_of, medium_of_file, stem_of
+from gobelin.data.media import (
+    Medium,
+    in_words_of,
+    kinds,
+    medium,
+    medium_of,
+    medium_of_file,
+    stem_of,
+)
 from gobelin.data.provenance.marks import is_marked, read_lineage
 from gobelin.data.volume.files import open_volume
 from gobelin.data.volume.marks import marked_nifti, nifti_array, nifti_lineage
@@ -176,3 +184,23 @@ def test_a_grey_image_is_drawn_in_colour_channels() -> None:
     grey = RNG.integers(0, 256, (5, 6, 1)).astype(np.uint8)
     assert np.array_equal(medium("image").picture(grey), np.repeat(grey, 3, 2))
     assert Image.open(io.BytesIO(medium("image").cell(grey))).mode == "L"
+
+
+WORDS = {  # what is said of images, and of volumes
+    "1 of 312 images is a copy": "1 of 312 volumes is a copy",
+    "An image is nearer to a training image.": "A volume is nearer to a training volume.",
+    "Images of 8 x 8 pixels, 3 a pixel": "Volumes of 8 x 8 voxels, 3 a voxel",
+    "the column 'image' and images/audit/a.png": "the column 'image' and images/audit/a.png",
+    "image-3, image.png, image_text, imaged": "image-3, image.png, image_text, imaged",
+}
+
+
+def test_sentences_on_images_are_said_of_the_medium(of_kind: Medium) -> None:
+    """Oracle: sentences written by hand. Names, paths and other words stay."""
+    for of_images, of_volumes in WORDS.items():
+        if of_kind.kind == "image":
+            assert in_words_of(of_kind, of_images) == of_images
+        wanted = of_volumes.replace("volumes", "meshes").replace("volume", "mesh")
+        wanted = wanted.replace("Volumes", "Meshes")
+        found = {"volume": of_volumes, "mesh": wanted}.get(of_kind.kind, of_images)
+        assert in_words_of(of_kind, of_images) == found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,19 @@ def test_other_generators_say_that_they_make_images(run: Path, tmp_path: Path) -
         cli(args=asked, standalone_mode=False, obj={})
 
 
+def test_the_page_speaks_of_volumes(run: Path) -> None:
+    """No sentence calls them images. Names of measures stay."""
+    bench = Workbench.open(run)
+    findings = bench.showcase([])
+    assert not [f.note for f in findings if "image" in f.note]
+    page = Path(bench.report()).read_text(encoding="utf-8")
+    text = re.sub(r"<(style|pre).*?</(style|pre)>|<[^>]*>", "", page, flags=re.DOTALL)
+    assert "New volumes, and whether they help" in text and "Then it made volumes." in text
+    lines = [line.replace("filled image against", "") for line in text.splitlines()]
+    told = [line for line in lines if re.search(r"\bimages?\b", line)]
+    assert not told
+
+
 @pytest.mark.slow
 def test_a_study_of_volumes(run: Path) -> None:
     """Every verb that looks at generated images works on volumes, and the page has sliders."""
@@ -120,4 +134,5 @@ def test_a_study_of_volumes(run: Path) -> None:
     caught = next(f for f in whole if "change" not in f.scope)
     assert caught.value is not None and caught.value > 0.5
     page = Path(bench.report()).read_text(encoding="utf-8")
+    assert not [f.note for f in findings if "image" in f.note + f.verdict]
     assert "<script" not in page and 'class="slider"' in page

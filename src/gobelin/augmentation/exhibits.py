@@ -180,7 +180,7 @@ def quality(measured: Sequence[Finding], exhibits: Exhibits) -> None:
         if finding.name not in DOUBLES and "class" not in finding.scope:
             worst[key] = max(worst.get(key, finding), finding, key=_badness)
     order = sorted(worst, key=lambda key: (key[1], [*MEASURES, key[0]].index(key[0])))
-    rows = [_row(worst[key]) for key in order]
+    rows = [[*map(exhibits.say, _row(worst[key]))] for key in order]
     columns = [
         "measure",
         "generated images",

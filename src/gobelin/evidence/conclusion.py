@@ -9,7 +9,7 @@ the worst quality.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gobelin.evidence.findings import Finding, printed
 
@@ -19,34 +19,36 @@ COPY_OF_TRAINING = "copy of a training image"
 NEAR_HELD_OUT = "near a validation or test image"
 QUALITY_FINDING = "frechet_distance_corrected"
 MOST_NAMED_ROWS = 3  # copied training rows that the line names
+Say = Callable[[str], str]  # puts a sentence on images into the words of what is generated
 
 
-def conclusions(findings: Sequence[Finding]) -> dict[str, str]:
+def conclusions(findings: Sequence[Finding], say: Say = str) -> dict[str, str]:
     """{arm: its line}. {'': a line} if there is no verdict yet. {} if no finding is about
     generated images."""
     verdicts = [f for f in findings if f.name == "verdict" and f.source == "augment"]
     if verdicts:
         return {
-            f.scope.get("arm", ""): _line(_help(f, findings), f.generator, findings)
+            f.scope.get("arm", ""): _line(_help(f, findings), f.generator, findings, say)
             for f in verdicts
         }
     if any(f.source == "audit" for f in findings):
-        return {"": _line("Whether it helps was not studied (gobelin augment)", "", findings)}
+        unknown = "Whether it helps was not studied (gobelin augment)"
+        return {"": _line(unknown, "", findings, say)}
     return {}
 
 
-def conclusion_lines(findings: Sequence[Finding]) -> list[str]:
+def conclusion_lines(findings: Sequence[Finding], say: Say = str) -> list[str]:
     """The lines of `conclusions`. Each starts with its arm's name if there are several."""
-    lines = conclusions(findings)
+    lines = conclusions(findings, say)
     return [f"{arm}: {line}" if len(lines) > 1 else line for arm, line in lines.items()]
 
 
-def _line(help_: str, generator: str, findings: Sequence[Finding]) -> str:
+def _line(help_: str, generator: str, findings: Sequence[Finding], say: Say) -> str:
     parts = [
         help_ + _repeated_use(findings),
-        _copies(generator, findings),
+        _copies(generator, findings, say),
         _membership(generator, findings),
-        _quality(generator, findings),
+        say(_quality(generator, findings)),
     ]
     return "; ".join(parts) + "."
 
@@ -127,7 +129,7 @@ def _about(generator: str, findings: Sequence[Finding], name: str) -> list[Findi
     ]
 
 
-def _copies(generator: str, findings: Sequence[Finding]) -> str:
+def _copies(generator: str, findings: Sequence[Finding], say: Say) -> str:
     """The second part of a line: how many generated images are copies of training images."""
     audited = [
         f
@@ -135,17 +137,18 @@ def _copies(generator: str, findings: Sequence[Finding]) -> str:
         if f.source == "audit" and f.value is not None
     ]
     screened = _about(generator, findings, "screened_out")
-    removed = [f for f in screened if f.scope.get("why") == COPY_OF_TRAINING]
+    removed = [f for f in screened if f.scope.get("why") == say(COPY_OF_TRAINING)]
     if not all(f.sure for f in (*audited, *removed)):
-        return "whether images were copied can't be said, as planted copies were not caught"
+        return say("whether images were copied can't be said, as planted copies were not caught")
     if removed:
-        near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == NEAR_HELD_OUT)
+        near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == say(NEAR_HELD_OUT))
         also = f", and {near} near a validation or test image" if near else ""
         count = sum(int(f.value or 0) for f in removed)
-        return _counted(count, sum(f.n for f in removed), "removed") + _copied_rows(removed) + also
+        told = say(_counted(count, sum(f.n for f in removed), "removed"))
+        return told + _copied_rows(removed) + say(also)
     if audited:
         count = sum(round((f.value or 0) * f.n) for f in audited)
-        return _counted(count, sum(f.n for f in audited), "not removed")
+        return say(_counted(count, sum(f.n for f in audited), "not removed"))
     return "copies were not looked for (gobelin audit)"
 
 

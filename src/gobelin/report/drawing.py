@@ -11,6 +11,7 @@ out.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +30,10 @@ NUMERIC_COLUMNS = {
     "floor",
     "n",
     "confidence",
-    "made images",  # of earlier versions
-    "generated images",
     "95 % interval",
-    "real images",
 }
+# of generated and of real images, volumes or meshes ("made images": of earlier versions)
+NUMERIC_COLUMN = re.compile(r"(generated|made|real) \w+s")
 Drawing = dict[str, Any]
 
 
@@ -269,7 +269,7 @@ def table(data: Mapping[str, Any], folder: Path) -> Drawing:
         for k, name in enumerate(columns)
         if rows and all(finite(row[k]) or row[k] is None for row in rows)
     }
-    numeric |= NUMERIC_COLUMNS & set(columns)
+    numeric |= {c for c in columns if c in NUMERIC_COLUMNS or NUMERIC_COLUMN.fullmatch(c)}
     return {
         "table": PrintedTable(
             "", columns, [[cell(value) for value in row] for row in rows], "", numeric

@@ -3,7 +3,7 @@ draw them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,19 @@ class Exhibits:
     """The exhibits of one verb.
 
     folder: where their data is written now. final: the path of that folder in the run folder later.
-    credit: the source of the images.
+    credit: the source of the images. say: puts a caption, a heading or the name of a column into
+    the words of what is generated.
     """
 
-    def __init__(self, verb: str, folder: Path, final: str, credit: str) -> None:
-        self.verb, self.folder, self.final, self.credit = verb, folder, final, credit
+    def __init__(
+        self,
+        verb: str,
+        folder: Path,
+        final: str,
+        credit: str,
+        say: Callable[[str], str] = str,
+    ) -> None:
+        self.verb, self.folder, self.final, self.credit, self.say = verb, folder, final, credit, say
         self.items: list[Exhibit] = []
 
     def _put(
@@ -34,11 +42,10 @@ class Exhibits:
         """Write one exhibit. title: its heading in the report, '' = its name."""
         write_json(
             self.folder / f"{name}.json",
-            {"title": title or name.replace("_", " ").capitalize(), **data},
+            {"title": self.say(title or name.replace("_", " ").capitalize()), **data},
         )
-        self.items.append(
-            Exhibit(f"{self.verb}/{name}", kind, f"{self.final}/{name}.json", caption, credit)
-        )
+        path, caption = f"{self.final}/{name}.json", self.say(caption)
+        self.items.append(Exhibit(f"{self.verb}/{name}", kind, path, caption, credit))
 
     def bars(
         self,
@@ -121,7 +128,7 @@ class Exhibits:
             name,
             "table",
             caption,
-            {"columns": list(columns), "rows": [list(r) for r in rows]},
+            {"columns": list(map(self.say, columns)), "rows": [list(r) for r in rows]},
             title,
         )
 
@@ -172,7 +179,8 @@ class Exhibits:
             name,
             "pairs",
             caption,
-            {"left": left, "right": right, "pairs": list(pairs)} | ({"wide": True} if wide else {}),
+            {"left": self.say(left), "right": self.say(right), "pairs": list(pairs)}
+            | ({"wide": True} if wide else {}),
             title,
             self.credit,
         )

@@ -8,7 +8,7 @@ like.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
@@ -59,9 +59,10 @@ def sentences(
 
 
 def sentences_on_images(
-    findings: Sequence[Finding], target: str, fields: Sequence[str]
+    findings: Sequence[Finding], target: str, fields: Sequence[str], say: Callable[[str], str]
 ) -> list[str]:
-    """What was learned, and what the images below are, where images were generated."""
+    """What was learned, and what the images below are, where images were generated. say: puts a
+    sentence on images into the words of what was generated."""
     parts, score = _parts(findings), answer.main_score(findings)
     rows = f"{parts['train']} rows" if "train" in parts else "rows"
     first = f"Gobelin learned from {rows} with {listed(fields)}"
@@ -69,7 +70,8 @@ def sentences_on_images(
         first += f". In rows that it had not seen, {answer.short(target, score)}"
     return [
         f"{first}.",
-        "Then it made images. None of these existed before; they were made from the words below.",
+        say("Then it made images.")
+        + " None of these existed before; they were made from the words below.",
     ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -91,14 +91,17 @@ class Section:
     views: list[View]
 
 
-def render(folder: Path, progress: Progress = silent) -> tuple[Path, Path]:
+def render(
+    folder: Path, progress: Progress = silent, say: Callable[[str], str] = str
+) -> tuple[Path, Path]:
     """Write `report.html`, which needs no other file, and `report.md`, which links to the images.
 
-    Returns both paths. GobelinError if the folder is missing or its files are damaged.
+    say: puts a sentence on images into the words of what the run generates. Returns both paths.
+    GobelinError if the folder is missing or its files are damaged.
     """
     if not folder.is_dir():
         raise GobelinError(f"{folder}: there is no such run folder. Give the folder of a run.")
-    page = _page(folder, progress)
+    page = _page(folder, progress, say)
     html = _printed("report.html.jinja", page)
     markdown = re.sub(r"\n{3,}", "\n\n", _printed("report.md.jinja", page))
     paths = folder / "report.html", folder / "report.md"
@@ -143,7 +146,7 @@ def _template(name: str) -> jinja2.Template:
     )
 
 
-def _page(folder: Path, progress: Progress) -> dict[str, Any]:
+def _page(folder: Path, progress: Progress, say: Callable[[str], str]) -> dict[str, Any]:
     findings = _records(Finding, folder / "findings.jsonl")
     exhibits = _records(Exhibit, folder / "exhibits.jsonl")
     views: dict[str, list[View]] = {}
@@ -157,17 +160,24 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
     present = set(views) | set(by_source)
     order = [key for key in SECTIONS if key in present] + sorted(present - set(SECTIONS))
     below = {key: [v for v in some if v.name != EXAMPLES] for key, some in views.items()}
-    sections = [_section(key, by_source.get(key, []), below.get(key, [])) for key in order]
+    sections = [
+        _section(key, say(SECTIONS.get(key, "")), by_source.get(key, []), below.get(key, []))
+        for key in order
+    ]
     studied = bool(present & set(STUDY_WORDS))
     return {
         "name": folder.resolve().name,
-        **_opening(folder, findings, views),
+        **_opening(folder, findings, views, say),
         "sections": sections,
         "no_findings": not findings,
         "long_table": LONG_TABLE,
-        "verdicts": [_verdict(f, findings) for f in findings if f.name == "verdict"],
-        "line": conclusions(findings).get("", ""),
-        "glossary": GLOSSARY | (STUDY_GLOSSARY if studied else {}),
+        "say": say,
+        "verdicts": [_verdict(f, findings, say) for f in findings if f.name == "verdict"],
+        "line": conclusions(findings, say).get("", ""),
+        "glossary": {
+            word: say(told)
+            for word, told in (GLOSSARY | (STUDY_GLOSSARY if studied else {})).items()
+        },
         "studied": studied,
         "generated": bool(present & {*STUDY_WORDS, "generate"}),
         "figures": [{"label": label(f), **printed_cells(f)} for f in _key_figures(findings)],
@@ -179,7 +189,10 @@ def _page(folder: Path, progress: Progress) -> dict[str, Any]:
 
 
 def _opening(
-    folder: Path, findings: Sequence[Finding], views: Mapping[str, Sequence[View]]
+    folder: Path,
+    findings: Sequence[Finding],
+    views: Mapping[str, Sequence[View]],
+    say: Callable[[str], str],
 ) -> dict[str, Any]:
     """The top of the page; see `report.opening`."""
     data = (_mapping(folder, "settings.json") or {}).get("data")
@@ -192,8 +205,8 @@ def _opening(
     path = str(data.get("path") or "")
     return {
         "word": answer.verdict(findings) if not shown else "",
-        "title": opening.title(target, bool(shown)),
-        "sentences": opening.sentences_on_images(findings, target, names)
+        "title": say(opening.title("", True)) if shown else opening.title(target, False),
+        "sentences": opening.sentences_on_images(findings, target, names, say)
         if shown
         else opening.sentences(findings, target, names, path),
         "strips": shown,
@@ -215,17 +228,19 @@ def _source(finding: Finding) -> str:
     return finding.source.split("/")[0] or OTHER_SOURCE
 
 
-def _section(key: str, findings: Sequence[Finding], views: list[View]) -> Section:
+def _section(key: str, title: str, findings: Sequence[Finding], views: list[View]) -> Section:
     return Section(
         key,
-        SECTIONS.get(key, ""),
+        title,
         [(PARAGRAPHS[f.name], f.note) for f in findings if f.name in PARAGRAPHS],
         tables([f for f in findings if f.name not in PARAGRAPHS]),
         views,
     )
 
 
-def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
+def _verdict(
+    finding: Finding, findings: Sequence[Finding], say: Callable[[str], str]
+) -> dict[str, str]:
     """One verdict for the top of the page. line: help, copies and quality in one sentence. next:
     advice."""
     word, arm = finding.verdict or "no verdict", finding.scope.get("arm", "")
@@ -236,7 +251,7 @@ def _verdict(finding: Finding, findings: Sequence[Finding]) -> dict[str, str]:
         "against": finding.comparator,
         "arm": ", ".join(f"{plain_key(key)} {value}" for key, value in finding.scope.items()),
         "level": f"{100 * finding.level:.4g}",
-        "line": conclusions(findings).get(arm, ""),
+        "line": conclusions(findings, say).get(arm, ""),
         "next": " ".join(advice),
     }
 

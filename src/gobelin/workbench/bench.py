@@ -88,7 +88,8 @@ class Workbench:
 
     @property
     def _keep(self) -> Callable[..., list[Finding]]:
-        return partial(verbs.keep, self.run.folder, self.run.settings.data.cited)
+        run = self.run
+        return partial(verbs.keep, run.folder, run.settings.data.cited, say=run.generator.say)
 
     def check(self) -> list[Finding]:
         """Counts, the schema and the faults of the data."""
@@ -339,8 +340,7 @@ class Workbench:
 
         needs.data(self.run, "report")
         verbs.collect(self.run.folder)
-        html, _ = page.render(self.folder, self.run.data.progress)
-        return html
+        return page.render(self.folder, self.run.data.progress, self.run.generator.say)[0]
 
     def findings(self, verb: str | None = None) -> list[Finding]:
         """All findings so far, or those of one verb."""
@@ -352,7 +352,7 @@ class Workbench:
 
     def conclusions(self) -> list[str]:
         """A line for each arm of the study: its verdict, copies, membership, quality."""
-        return conclusion_lines(self.findings())
+        return conclusion_lines(self.findings(), self.run.generator.say)
 
     def plan(self, generator: bool = False, augment: bool = False) -> list[Finding]:
         """The work of `fit`, or with `augment` of a study of the fitted run; nothing is done."""

@@ -11,6 +11,7 @@ uint8 [H, W, C], a volume is uint8 [D, H, W, C].
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -23,6 +24,11 @@ from gobelin.data.image.images import Opening
 from gobelin.data.volume.volumes import VolumeOpening
 
 AnyOpening = Opening | VolumeOpening
+# What sentences on generated data call them and the dots that they consist of. Names in quotes and
+# parts of paths are a user's and stay.
+IMAGE_WORDS = re.compile(
+    r"'[^']*'|(?<![\w/.-])(?P<a>an )?(?P<word>images?|pixels?)(?![\w/-]|\.\w)", re.IGNORECASE
+)
 
 
 @runtime_checkable
@@ -110,6 +116,28 @@ def medium(kind: str) -> Medium:
 def kinds() -> list[str]:
     """The kinds of columns that have a medium."""
     return catalog.names("media")
+
+
+def in_words_of(of_kind: Medium, text: str) -> str:
+    """A sentence on images as one on this medium: "3 of 9 images" becomes "3 of 9 volumes"."""
+    if of_kind.kind == "image":
+        return text
+    many, dots = of_kind.plural, of_kind.unit
+    spoken = {
+        "image": of_kind.kind,
+        "images": many,
+        "pixel": dots.removesuffix("s"),
+        "pixels": dots,
+    }
+
+    def other(found: re.Match[str]) -> str:
+        if not (word := found["word"]):
+            return found[0]
+        new = spoken[word.lower()]
+        new = new.capitalize() if word[0].isupper() else new
+        return f"{'A ' if found['a'] == 'An ' else 'a '}{new}" if found["a"] else new
+
+    return IMAGE_WORDS.sub(other, text)
 
 
 def medium_of_file(path: Path) -> Medium:

@@ -153,9 +153,8 @@ class _Sheet:
             requested = condition(shared, None, np.array([row] * SHOWN), (field,))
             pixels = self.run.generator.images(np.array([row]), THUMBNAIL).images[0]
             source = self._beside(f"{FOLDER}/source-{row}.png", name, pixels)
-            self.add(
-                f"image-{row}", f"image: {name} (unseen)", requested, {"image": name}, source, name
-            )
+            label = f"{self.run.generator.medium.kind}: {name} (unseen)"
+            self.add(f"image-{row}", label, requested, {"image": name}, source, name)
 
     def sources(self) -> None:
         """Add source images of validation rows, for a generator trained on pairs."""

@@ -18,7 +18,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.later import in_key, without_unchanged
 from gobelin.core.machine import Progress, silent
 from gobelin.core.stages import RunFolder
-from gobelin.data.media import Medium, medium
+from gobelin.data.media import Medium, in_words_of, medium
 from gobelin.embedding.columns.schema import build_encoder, default_encoder
 from gobelin.generation import image_rows, sampling
 from gobelin.generation.generators import Condition, Controls, ImageRows, Sampler
@@ -99,6 +99,10 @@ class RunGenerator:
     def medium(self) -> Medium:
         """The medium of that field."""
         return medium(self.features.data.schema.field(self.field).kind)
+
+    def say(self, text: str) -> str:
+        """A sentence on images in the words of what this run generates."""
+        return in_words_of(self.medium, text) if self.field_or_none else text
 
     @cached_property
     def extent(self) -> float | None:
@@ -318,6 +322,6 @@ class RunGenerator:
         if steps >= least:
             return ""
         return (
-            f"fewer than the {least} with which images of {self.settings.name} begin to follow the"
-            " data: expect blobs, and judge nothing by them"
+            f"fewer than the {least} with which {self.medium.plural} of {self.settings.name} begin"
+            " to follow the data: expect blobs, and judge nothing by them"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ RESTING_ON = {
         stage_of("explain", "generated"),
     ],
 }
+ON_GENERATED = ("generate", "augment", "audit")  # whose sentences name what is generated
+SAID = ("by", "of", "why")  # entries of a scope that are words of ours
 SAME_KEY = {"augment": "audit"}  # both concern the same generated images
 
 
@@ -61,11 +64,13 @@ def keep(
     find: Find,
     shown: str = "",
     part: str = "",
+    say: Callable[[str], str] = str,
 ) -> list[Finding]:
     """The findings of a verb, which does its work unless it was done with this key.
 
     cited: credit line of the data. shown: a part of the key that later verbs don't depend on.
-    part: one of `PARTS`, '' = the findings of the verb itself.
+    part: one of `PARTS`, '' = the findings of the verb itself. say: puts a sentence on images into
+    the words of what the run generates; that of other verbs is on the data, and stays.
     """
     stage = stage_of(verb, part)
     if folder.has(stage) and not folder.key(stage).startswith(key):
@@ -75,13 +80,21 @@ def keep(
 
     with folder.making(stage, key + shown) as temporary:
         if temporary is not None:
-            exhibits = Exhibits(verb, temporary, stage, cited)
-            findings = find(exhibits)
+            say = say if verb in ON_GENERATED else str
+            exhibits = Exhibits(verb, temporary, stage, cited, say)
+            findings = [_said(one, say) for one in find(exhibits)]
             write_lines(temporary / "findings.jsonl", [one.to_dict() for one in findings])
             shown_items = [one.to_dict() for one in exhibits.items]
             write_lines(temporary / "exhibits.jsonl", shown_items)
     collect(folder)
     return findings_of(folder.checked(stage))
+
+
+def _said(one: Finding, say: Callable[[str], str]) -> Finding:
+    """A finding in the words of what is generated. Names of a user stay."""
+    scope = {key: say(text) if key in SAID else text for key, text in one.scope.items()}
+    other = say(one.comparator)
+    return replace(one, scope=scope, comparator=other, note=say(one.note), verdict=say(one.verdict))
 
 
 def findings_of(stage: Path) -> list[Finding]:
