@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gobelin.data.budget import MEGABYTE, limits, refuse, refuse_table
+from gobelin.data.tables.parquet_footer import ColumnChunk, chunks, dictionary_bytes
 
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 TEXT = 8  # bytes of a text or of bytes, beside their content
-DICTIONARY_PAGE = 2
+HEAD = 32  # bytes of a page that tell its kind and its size
 MEASURED = 2**26  # bytes of repeated content from which a column of lists is measured
 BATCH = 2**28  # bytes of repeated content that one batch may hold
 
@@ -121,48 +122,37 @@ def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int, list[str
     """The bytes that the metadata promise, the most bytes of one row's repeated content, and the
     columns of lists whose repeated content must be measured.
     """
+    columns = [metadata.schema.column(k) for k in range(metadata.num_columns)]
     promised, longest = 0, 1
     lists: dict[str, None] = {}
+    groups = chunks(path)
+    if any(len(group) != len(columns) for group in groups):
+        raise ValueError("a group of rows has not all columns")
     with path.open("rb") as file:
-        for number in range(metadata.num_row_groups):
-            group, repeated = metadata.row_group(number), 0
-            for k in range(metadata.num_columns):
-                column, kind = group.column(k), metadata.schema.column(k)
-                width = WIDTHS.get(column.physical_type, TEXT)
-                if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        for group in groups:
+            repeated = 0
+            for chunk, kind in zip(group, columns, strict=True):
+                width = WIDTHS.get(kind.physical_type, TEXT)
+                if kind.physical_type == "FIXED_LEN_BYTE_ARRAY":
                     width = kind.length
-                promised += max(column.total_uncompressed_size, width * column.num_values)
-                if column.physical_type != "BYTE_ARRAY":
+                promised += max(chunk.unpacked_bytes, width * chunk.values)
+                if kind.physical_type != "BYTE_ARRAY":
                     continue
                 if kind.max_repetition_level:
-                    if _repeated_bytes(column, file) * column.num_values > MEASURED:
-                        lists[column.path_in_schema] = None
+                    if _repeated_bytes(chunk, file) * chunk.values > MEASURED:
+                        lists[kind.path] = None
                 else:
-                    repeated += _repeated_bytes(column, file)
+                    repeated += _repeated_bytes(chunk, file)
             longest = max(longest, repeated)
     return promised, longest, list(lists)
 
 
-def _repeated_bytes(column: pq.ColumnChunkMetaData, file: BinaryIO) -> int:
+def _repeated_bytes(chunk: ColumnChunk, file: BinaryIO) -> int:
     """The most bytes that a text of the column can have without being written anew: those of its
     dictionary page.
     """
-    if "DELTA_BYTE_ARRAY" in column.encodings:  # a text continues the one before it
-        return column.total_uncompressed_size
-    file.seek(column.dictionary_page_offset or column.data_page_offset)
-    # The header of a page in Thrift's compact form: kind, bytes unpacked, bytes packed. Each is a
-    # byte that says "the next field, a whole number", then the number in groups of seven bits.
-    head, place = file.read(32), 0
-    numbers: list[int] = []
-    while len(numbers) < 3 and head[place : place + 1] == b"\x15":
-        place, number, shift = place + 1, 0, 0
-        while place < len(head):
-            byte = head[place]
-            number |= (byte & 127) << shift
-            place, shift = place + 1, shift + 7
-            if byte < 128:
-                break
-        numbers.append(number >> 1)
-    if len(numbers) < 3:
-        return column.total_uncompressed_size
-    return max(numbers[1:]) if numbers[0] == DICTIONARY_PAGE else 0
+    if chunk.continues:  # a text continues the one before it
+        return chunk.unpacked_bytes
+    file.seek(chunk.first_page)
+    found = dictionary_bytes(file.read(HEAD))
+    return chunk.unpacked_bytes if found is None else found
