@@ -21,6 +21,12 @@ MEASURED = 2**26  # bytes of repeated content from which a column of lists is me
 BATCH = 2**28  # bytes of repeated content that one batch may hold
 
 
+def parquet_file(path: Path, lists: Sequence[str] = ()) -> pq.ParquetFile:
+    """The file, not memory-mapped: one that is cut short while it is read would end the process.
+    It is read piece by piece. lists: columns to read as dictionaries."""
+    return pq.ParquetFile(path, read_dictionary=list(lists), buffer_size=MEGABYTE)
+
+
 def some_rows(
     file: pq.ParquetFile, path: Path, columns: Sequence[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
@@ -64,7 +70,7 @@ def _measured(path: Path, lists: list[str]) -> int:
     if not lists:
         return 0
     total = 0
-    with pq.ParquetFile(path, memory_map=True, read_dictionary=lists) as file:
+    with parquet_file(path, lists) as file:
         for batch in file.iter_batches(columns=lists):
             total += sum(map(written_out, batch.columns))
     return total
@@ -131,7 +137,8 @@ def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int, list[str
                 width = WIDTHS.get(column.physical_type, TEXT)
                 if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
                     width = kind.length
-                promised += max(column.total_uncompressed_size, width * column.num_values)
+                stored = max(column.total_uncompressed_size, column.total_compressed_size)
+                promised += max(stored, width * column.num_values)
                 if column.physical_type != "BYTE_ARRAY":
                     continue
                 if kind.max_repetition_level:
