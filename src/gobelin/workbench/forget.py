@@ -303,7 +303,7 @@ def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[str]:
             continue
         if file_hash(file) == export["hash"]:
             file.unlink()
-            note = f"{file}: held it, and was removed. Export again after gobelin augment"
+            note = f"{file}: held it, and was removed. Export it again"
         else:
             note = f"{file}: was changed since it was exported. Remove it yourself"
         found.append(note)

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
 from gobelin.core.arguments import typed
@@ -23,7 +22,7 @@ from gobelin.data.image.formats import IMAGE_SIGNATURES, IMAGE_SUFFIXES
 from gobelin.data.media import kinds, medium
 from gobelin.data.provenance import c2pa, keys
 from gobelin.data.provenance.marks import is_marked, read_lineage
-from gobelin.data.tables.parquet_files import some_rows
+from gobelin.data.tables.parquet_files import parquet_file, some_rows
 from gobelin.data.volume.marks import head_of
 from gobelin.data.volume.nifti import is_nifti
 from gobelin.data.walk import Walk
@@ -104,7 +103,7 @@ def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
 def _generated(name: str, file: Path) -> Iterator[tuple[str, bytes]]:
     """The generated images in a training set that `augment --export` wrote."""
     try:
-        table = pq.ParquetFile(file)
+        table = parquet_file(file)
         column = (table.schema_arrow.metadata or {}).get(GENERATED, b"").decode()
         read = [ID_COLUMN, ORIGIN_COLUMN, column]
         if not set(read) <= set(table.schema_arrow.names):

@@ -70,6 +70,7 @@ def test_a_footer_is_read_as_pyarrow_reads_it(way: dict[str, Any], tmp_path: Pat
             parquet_footer.ColumnChunk(
                 c.num_values,
                 c.total_uncompressed_size,
+                c.total_compressed_size,
                 c.dictionary_page_offset or c.data_page_offset,
                 "DELTA_BYTE_ARRAY" in c.encodings,
             )

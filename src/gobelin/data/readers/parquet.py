@@ -1,4 +1,4 @@
-"""Parquet, memory-mapped.
+"""Parquet.
 
 Images and sounds may be bytes, or the {bytes, path} pairs that Hugging Face writes.
 """
@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from gobelin.core.config import settings_class
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.data.budget import refuse
 from gobelin.data.dataset import ordered
 from gobelin.data.tables.class_names import with_class_names
-from gobelin.data.tables.parquet_files import validate_texts, whole, written_out
+from gobelin.data.tables.parquet_files import parquet_file, validate_texts, whole, written_out
 from gobelin.data.values.times import readable
 
 TICKS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # of a duration, in a second
@@ -31,7 +30,7 @@ class Parquet:
 
     def read(self, path: Path) -> tuple[pa.Table, Path]:
         try:
-            with pq.ParquetFile(path, memory_map=True) as file:
+            with parquet_file(path) as file:
                 if (twice := repeated(file.schema_arrow.names)) is not None:
                     raise GobelinError(f"{path}: column {twice!r} appears twice. Rename one.")
                 table = whole(file, path)

@@ -22,6 +22,12 @@ MEASURED = 2**26  # bytes of repeated content from which a column of lists is me
 BATCH = 2**28  # bytes of repeated content that one batch may hold
 
 
+def parquet_file(path: Path, lists: Sequence[str] = ()) -> pq.ParquetFile:
+    """The file, not memory-mapped: one that is cut short while it is read would end the process.
+    It is read piece by piece. lists: columns to read as dictionaries."""
+    return pq.ParquetFile(path, read_dictionary=list(lists), buffer_size=MEGABYTE)
+
+
 def some_rows(
     file: pq.ParquetFile, path: Path, columns: Sequence[str], rows: int
 ) -> Iterator[pa.RecordBatch]:
@@ -65,7 +71,7 @@ def _measured(path: Path, lists: list[str]) -> int:
     if not lists:
         return 0
     total = 0
-    with pq.ParquetFile(path, memory_map=True, read_dictionary=lists) as file:
+    with parquet_file(path, lists) as file:
         for batch in file.iter_batches(columns=lists):
             total += sum(map(written_out, batch.columns))
     return total
@@ -135,7 +141,8 @@ def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int, list[str
                 width = WIDTHS.get(kind.physical_type, TEXT)
                 if kind.physical_type == "FIXED_LEN_BYTE_ARRAY":
                     width = kind.length
-                promised += max(chunk.unpacked_bytes, width * chunk.values)
+                stored = max(chunk.unpacked_bytes, chunk.packed_bytes)
+                promised += max(stored, width * chunk.values)
                 if kind.physical_type != "BYTE_ARRAY":
                     continue
                 if kind.max_repetition_level:

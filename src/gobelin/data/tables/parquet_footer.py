@@ -27,6 +27,7 @@ class ColumnChunk:
 
     values: int
     unpacked_bytes: int
+    packed_bytes: int
     first_page: int  # its place in the file: that of the dictionary, if there is one
     continues: bool  # whether a text may continue the one before it
 
@@ -68,6 +69,7 @@ def _chunk(column: Any) -> ColumnChunk:  # noqa: ANN401 - whatever the file hold
     return ColumnChunk(
         values=_number(about, 5),
         unpacked_bytes=_number(about, 6),
+        packed_bytes=_number(about, 7),
         first_page=_number(about, 11) or _number(about, 9),
         continues=DELTA_BYTE_ARRAY in _listed(about, 2),
     )
