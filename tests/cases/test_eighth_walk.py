@@ -1,0 +1,47 @@
+"""What a newcomer read on an eighth walk. Oracle: what was written in the table, in Python's own
+digits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gobelin.core.printable import number_of_cell
+from gobelin.data.tables.frames import from_frame
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
+from gobelin.workbench.search.hits import text_of
+from gobelin.workbench.shown_rows import shown_cells
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("142.0833282470703", "142.083"),
+        ("27705332.0", "27705332"),
+        ("-0.000123456789", "-0.000123457"),
+        ("1234567.891", "1234570"),
+        ("39.5", "39.5"),
+        ("5 kg", "5 kg"),
+    ],
+)
+def test_a_number_that_a_file_holds_as_text_is_shown_with_six_digits(
+    written: str, shown: str
+) -> None:
+    n = 60
+    weights = [written] + [f"{k}.25" for k in range(1, n)]
+    frame = pd.DataFrame({"x": weights, "code": ["1.10000000", "2.20000000"] * 30})
+    data = from_frame(frame.assign(label=["a", "b"] * 30))
+    kinds = Choices(schema={"x": "number", "code": "category"})
+    (cells, *_) = shown_cells(data, schema.infer(data, "label", kinds), np.arange(n))
+    assert cells == {"x": shown, "code": "1.10000000"}  # a category is no number
+    assert data.values("x")[0] == written  # the data keep their digits
+
+
+@pytest.mark.parametrize("value", [142.0833282470703, 27705332.0, 1e-9 / 3, 0.1 + 0.2, 1e20])
+def test_rows_are_shown_alike_by_every_verb(value: float) -> None:
+    shown = number_of_cell(value)
+    assert text_of(value) == shown
+    assert float(shown) == pytest.approx(value, rel=1e-5)
+    assert len(shown.split("e")[0].strip("-0").replace(".", "").lstrip("0")) <= 8
