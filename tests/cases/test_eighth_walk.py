@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gobelin.core.errors import close_match
 from gobelin.core.printable import number_of_cell
 from gobelin.data.tables.frames import from_frame
 from gobelin.embedding.columns import schema
@@ -45,3 +46,18 @@ def test_rows_are_shown_alike_by_every_verb(value: float) -> None:
     assert text_of(value) == shown
     assert float(shown) == pytest.approx(value, rel=1e-5)
     assert len(shown.split("e")[0].strip("-0").replace(".", "").lstrip("0")) <= 8
+
+
+@pytest.mark.parametrize(
+    ("written", "column"),
+    [
+        ("HIT POINTS", "Hit points"),
+        ("hit_points", "Hit points"),
+        ("ICON", "Icon"),
+        ("BUILD-TIME", "Build time"),
+        ("armour type", "Armor type"),
+    ],
+)
+def test_a_column_in_other_capitals_is_the_nearest(written: str, column: str) -> None:
+    columns = ["Icon", "Armor", "Armor type", "Hit points", "Build time", "gold", "Gold"]
+    assert close_match(written, columns) == column
