@@ -3,6 +3,8 @@ digits."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from gobelin.core.printable import number_of_cell
 from gobelin.data.tables.frames import from_frame
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
+from gobelin.workbench.fit import fit
 from gobelin.workbench.search.hits import text_of
 from gobelin.workbench.shown_rows import shown_cells
 
@@ -61,3 +64,22 @@ def test_rows_are_shown_alike_by_every_verb(value: float) -> None:
 def test_a_column_in_other_capitals_is_the_nearest(written: str, column: str) -> None:
     columns = ["Icon", "Armor", "Armor type", "Hit points", "Build time", "gold", "Gold"]
     assert close_match(written, columns) == column
+
+
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        ([0.997, 0.003], "The prediction is that of linear of x (100%). "),
+        ([1.0, 0.0], "The prediction is that of linear of x (100%). "),
+        ([0.6, 0.396, 0.004], "is an average of linear of x (60%); near of x (40%). "),
+        ([0.5, 0.25, 0.25], "of linear of x (50%); near of x (25%); deep of x (25%). "),
+    ],
+)
+def test_a_head_of_no_share_is_not_named(shares: list[float], said: str) -> None:
+    names = ["linear", "near", "deep"]
+    heads = [
+        {"head": name, "reads": "x", "share": share, "n": 80}
+        for name, share in zip(names, shares, strict=False)
+    ]
+    sentence = fit._pooled(heads).sentence()
+    assert said in sentence and not re.search(r"\(0%\)", sentence)
