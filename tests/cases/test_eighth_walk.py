@@ -4,11 +4,13 @@ digits."""
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from gobelin import Workbench
 from gobelin.core.errors import close_match
 from gobelin.core.printable import number_of_cell
 from gobelin.data.tables.frames import from_frame
@@ -83,3 +85,24 @@ def test_a_head_of_no_share_is_not_named(shares: list[float], said: str) -> None
     ]
     sentence = fit._pooled(heads).sentence()
     assert said in sentence and not re.search(r"\(0%\)", sentence)
+
+
+def test_near_rows_without_text_or_file_are_told_by_their_cells(tmp_path: Path) -> None:
+    n = 80
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({c: draw.integers(1, 900, n) / 7 for c in ("hits", "runs", "size")})
+    frame["pay"] = frame.sum(axis=1) + draw.normal(size=n)
+    settings = {"runtime.threads": 1, "fusion.name": "concat"}
+    bench = Workbench(frame, target="pay", run=tmp_path / "run", settings=settings)
+    bench.fit()
+    cases = [({"row": {"hits": 60.0}}, "hits", 3), ({"row": "4"}, "pay", 3)]
+    for query, first, many in cases:
+        found = [f for f in bench.describe(**query, k=3) if f.name == "similarity"]
+        assert len(found) == 3
+        for finding in found:
+            told = finding.note.removeprefix("equal; ").split(", ")
+            cells = frame.loc[int(finding.scope["row"])]
+            assert len(told) == many and told[0].startswith(f"{first} ")
+            for cell in told:
+                column, value = cell.split(" ")
+                assert float(value) == pytest.approx(cells[column], rel=1e-5)
