@@ -216,7 +216,7 @@ FILES = {
         1,
         ["latin.csv", "byte 17", "not UTF-8", "iconv"],
     ),
-    "wide.csv": ("caption,label\ncafe,a\n".encode("utf-16"), 1, ["wide.csv", "1 labelled rows"]),
+    "wide.csv": ("caption,label\ncafe,a\n".encode("utf-16"), 1, ["wide.csv", "1 labelled row,"]),
     "empty.csv": (b"", 1, ["empty.csv", "is empty"]),
     "blank.csv": (b"\n\n \n", 1, ["blank.csv", "is empty"]),
     "header.csv": (b"caption,label\n", 1, ["header.csv", "header alone"]),

@@ -146,3 +146,13 @@ def test_a_weighted_mean_is_the_mean_of_repeated_rows() -> None:
     assert (some.value, some.low, some.high) == pytest.approx(
         (repeated.value, repeated.low, repeated.high)
     )
+
+
+@pytest.mark.parametrize("large", [1.0, 9.0, 400.0])
+def test_the_interval_of_a_loss_has_no_negative_end(large: float) -> None:
+    """A few large losses among many small ones. Only the lower end differs from the plain one."""
+    values, units = np.array([1e-3] * 28 + [large, large / 2]), [str(k) for k in range(30)]
+    plain = scoring.weighted_mean(values, np.ones(30), units)
+    found = scoring.weighted_mean(values, np.ones(30), units, least=0.0)
+    assert plain.low < 0 == found.low
+    assert (found.value, found.high) == (plain.value, plain.high)

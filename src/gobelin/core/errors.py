@@ -100,8 +100,15 @@ def first_lines(mistakes: Sequence[str], what: str) -> list[str]:
 
 
 def close_match(word: str, words: Iterable[str]) -> str:
-    """The word of `words` that is most like `word`; '' where none is like it."""
-    return next(iter(difflib.get_close_matches(word, list(words), n=1, cutoff=0.5)), "")
+    """The word of `words` that is most like `word`; '' where none is like it. Capital letters
+    and underscores make no difference."""
+    folded = {_folded(k): k for k in reversed(list(words))}  # of several the first one
+    alike = difflib.get_close_matches(_folded(word), list(folded), n=1, cutoff=0.5)
+    return folded[alike[0]] if alike else ""
+
+
+def _folded(word: str) -> str:
+    return word.casefold().replace("_", " ").strip()
 
 
 def repeated(items: Iterable[Item]) -> Item | None:

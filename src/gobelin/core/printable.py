@@ -11,6 +11,7 @@ What this can't show: letters that look like other letters.
 from __future__ import annotations
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable
@@ -75,6 +76,13 @@ def in_digits(value: float, digits: int = 4, sign: str = "") -> str:
     1e15: 11530 and not 1.153e+04. sign: '+' prints a plus sign."""
     text = f"{value:{sign}.{digits}g}"
     return f"{float(text):{sign}.0f}" if "e+" in text and abs(value) < WRITTEN_OUT else text
+
+
+def number_of_cell(value: float) -> str:
+    """A number of a cell, for a screen or a page: a whole one below 1e15 with all its digits,
+    another one with at most 6."""
+    whole = math.isfinite(value) and value == int(value) and abs(value) < WRITTEN_OUT
+    return str(int(value)) if whole else in_digits(value, 6)
 
 
 def _escaped(text: str, kept: str, escape: Callable[[str], str]) -> str:

@@ -194,9 +194,14 @@ def _effective(weight: np.ndarray, unit: np.ndarray) -> float:
 
 
 def weighted_mean(
-    values: np.ndarray, share: np.ndarray, units: Sequence[str], level: float = 0.95
+    values: np.ndarray,
+    share: np.ndarray,
+    units: Sequence[str],
+    level: float = 0.95,
+    least: float = -math.inf,
 ) -> Interval:
-    """sum w x / sum w. values x, share w, units: [N]. No interval with one unit.
+    """sum w x / sum w. values x, share w, units: [N]. No interval with one unit. least: the
+    smallest value that x can have; the interval ends there, and covers the mean as often.
 
     The interval is the sandwich over units (Cameron & Miller 2015) with t, one degree of freedom
     less than units.
@@ -213,7 +218,7 @@ def weighted_mean(
     )
     return Interval(
         centre,
-        centre - half,
+        max(centre - half, least),
         centre + half,
         level,
         "sandwich over units (Cameron & Miller 2015)",

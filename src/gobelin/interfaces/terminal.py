@@ -117,6 +117,15 @@ def _leave(stream: IO[str]) -> None:
         os.close(nowhere)
 
 
+def _usage(error: click.ClickException) -> str:
+    """What to do about a command line that Click refuses without a remedy."""
+    if isinstance(error, click.MissingParameter) and error.ctx is not None:
+        return f" gobelin {error.ctx.info_name} --help lists all options."
+    if "unexpected extra argument" in error.message:
+        return ". A value with blanks needs quotes: --target 'two words'."
+    return ""
+
+
 @contextlib.contextmanager
 def mistakes_told() -> Iterator[None]:
     """Around a whole command. A user's mistake prints one line and exits with 2, Ctrl-C exits with
@@ -133,7 +142,7 @@ def mistakes_told() -> Iterator[None]:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        tell(f"gobelin: {error.format_message()}")
+        tell(f"gobelin: {error.format_message()}{_usage(error)}")
         sys.exit(2)
     except (Stopped, click.Abort, KeyboardInterrupt) as stop:
         tell(stop.told if isinstance(stop, Stopped) else CONTINUES)

@@ -326,10 +326,10 @@ def _calibration(
                 " would show on so few rows"
             ),
         ),
-        scores.weighted_mean(brier, share, units).finding(
+        scores.weighted_mean(brier, share, units, least=0.0).finding(
             "brier_score", better="lower", chance=guessed_brier, source="evaluate"
         ),
-        scores.weighted_mean(loss, share, units).finding(
+        scores.weighted_mean(loss, share, units, least=0.0).finding(
             "log_loss", better="lower", chance=guessed_loss, source="evaluate"
         ),
     ]

@@ -33,12 +33,13 @@ from gobelin.quality.typicality import NEIGHBOURS, Typicality, typicality
 from gobelin.workbench.explain.asked import AskedRow, named_row, of_query, of_run
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.row_index import INDEX
-from gobelin.workbench.search.hits import FILES, found, text_of
+from gobelin.workbench.search.hits import FILES, found, shown_cells, text_of
 from gobelin.workbench.search.parts import parts_of_row, search_parts
 from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 
 MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with
 LEAST_REFERENCE_ROWS = 20  # training rows, or pairs of fields, that a finding needs
+SHOWN_CELLS = 3  # of a near row that has no text and no file to name it
 INNER = 0.98  # share of the training values that an ordinary number lies between
 
 
@@ -124,7 +125,12 @@ def _similar(
     shown = [c.name for c in cells if c.kind == "text"]
     if schema.role("id") is None:  # a row number says nothing to a person
         shown += [c.name for c in cells if c.kind in FILES]
-    notes = [next((text_of(v) for c in shown if (v := h.cells.get(c))), "") for h in hits]
+    first = hits.asked if row is None else ()  # of a whole row the target tells most
+    notes = [
+        next((text_of(v) for c in shown if (v := h.cells.get(c))), "")
+        or ", ".join(f"{c} {v}" for c, v in shown_cells(h, schema, first)[:SHOWN_CELLS])
+        for h in hits
+    ]
     alone = [h.equal and hits.parts == 1 for h in hits]  # it has no score of its own
     notes = [f"equal; {n}".rstrip("; ") if a else n for a, n in zip(alone, notes, strict=True)]
     return [

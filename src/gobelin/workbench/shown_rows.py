@@ -6,22 +6,23 @@ What this cannot show: the whole of a long cell. Texts are cut, and lists show t
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gobelin.core.printable import number_of_cell
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Field, Schema
 from gobelin.data.files import BadCell, file_values
 from gobelin.data.image.images import Opening, open_image, png_bytes
 from gobelin.data.media import kinds, medium
-from gobelin.data.values.spelling import named
-from gobelin.evidence.findings import number
 
 LONGEST_CELL = 60  # characters of one cell
 SHOWN_ITEMS = 3  # of a list
+PLAIN_NUMBER = re.compile(r"\s*[-+]?\d{1,300}\.\d+(e[-+]?\d{1,2})?\s*", re.I)
 PICTURE_PIXELS = 128  # the longer side of a small picture
 PICTURES = "images/rows"  # in the run folder
 
@@ -34,10 +35,21 @@ def shown_cells(
     chosen = dataset.rows(np.asarray(rows, np.int64))
     names = [c for f in schema.fields for c in f.columns if c in chosen.column_names]
     columns = {name: chosen.values(name) for name in names}
+    numbers = {c.name for c in schema.columns if c.kind == "number"}
     return [
-        {name: cell_text(values[k]) for name, values in columns.items() if values[k] is not None}
+        {
+            name: cell_text(_as_number(values[k]) if name in numbers else values[k])
+            for name, values in columns.items()
+            if values[k] is not None
+        }
         for k in range(len(chosen))
     ]
+
+
+def _as_number(value: Any) -> Any:  # noqa: ANN401 - a cell is any
+    """A cell of a column of numbers that a file holds as text, as 142.0833282470703, as a float;
+    one that is written in another way, as 5 kg, as it is."""
+    return float(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value
 
 
 def cell_text(value: Any) -> str:  # noqa: ANN401 - a cell is any
@@ -50,7 +62,7 @@ def cell_text(value: Any) -> str:  # noqa: ANN401 - a cell is any
         more = f" ... ({len(value)})" if len(value) > SHOWN_ITEMS else ""
         return cut(", ".join(map(cell_text, value[:SHOWN_ITEMS]))) + more
     if isinstance(value, float):
-        return named(value) if value == round(value) and abs(value) < 1e15 else number(value)
+        return number_of_cell(value)
     if isinstance(value, datetime.datetime) and value.time() == datetime.time():
         return value.date().isoformat()
     return cut(str(value))

@@ -220,6 +220,28 @@ def test_a_text_is_equal_as_a_text_in_any_column_of_its_fields() -> None:
     assert rank([asked], cosines, **lists) == [2, 0, 1]
 
 
+@pytest.mark.parametrize("column", ["name", "orders", "lore"])
+def test_one_text_for_several_fields_is_equal_in_any_of_them(column: str) -> None:
+    """As `--text archer` of a table whose columns of texts are fields of their own."""
+    names = ("name", "orders", "lore")
+    cosines = np.zeros((3, 3, 3), np.float32)
+    cosines[0] = 0.9  # its vectors are nearer
+    table = {c: ["a fire archer"] * 2 + ["walk"] for c in names}
+    table[column][1] = " archer"
+    asked = part(0, 1, 2, texts=dict.fromkeys(names, "archer"), text_columns=names)
+    scale = Scale(np.zeros((3, 3)), np.full((3, 3), 0.2))
+    found = nearest([asked], cosines, np.ones((3, 3), bool), scale, pa.table(table), 3)
+    assert found.places[0] == 1 and found.equal.tolist() == [True, False, False]
+
+
+def test_several_texts_of_one_field_must_all_be_equal() -> None:
+    asked = part(0, texts={"en": "dog", "de": "Hund"}, text_columns=("en", "de"))
+    table = {"en": ["dog", "dog", "cat"], "de": ["Katze", "Hund", "Hund"]}
+    cosines = np.array([[[0.9], [0.9]], [[0.1], [0.1]], [[0.2], [0.2]]], np.float32)
+    found = nearest([asked], cosines, np.ones((3, 2), bool), FLAT, pa.table(table), 3)
+    assert found.places[0] == 1 and found.equal.tolist() == [True, False, False]
+
+
 def test_equal_categories_come_before_near_numbers() -> None:
     """The case of the demo: region=Africa,population=..., where a near population of another
     region, and a vector that is nearer, must not win."""

@@ -77,7 +77,7 @@ def test_every_unknown_field_has_a_line() -> None:
 
 def test_a_lack_of_labels_hides_the_lack_of_classes_that_follows_from_it() -> None:
     (line,) = refusals(dataset(labelled=1))
-    assert "1 labelled rows" in line
+    assert "1 labelled row," in line
 
 
 def test_generated_rows_are_reported_beside_a_target_that_is_not_there() -> None:

@@ -152,7 +152,8 @@ def _same_cells(
 
     cosines: [n, F, A], of the part's own vectors."""
     stored = set(columns.column_names)
-    if len(part.texts) > 1 and set(part.texts) <= stored:
+    of_one_field = len(part.fields) == 1  # or one text, which may stand in any of several fields
+    if of_one_field and len(part.texts) > 1 and set(part.texts) <= stored:
         whole = [_equal_texts(columns[c], text) for c, text in part.texts.items()]
         return np.logical_and.reduce(whole)
     if places := [c for c in dict.fromkeys(part.text_columns) if c in stored]:

@@ -14,7 +14,6 @@ from gobelin.embedding.encoders import LeavesOut
 from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
 from gobelin.quality import shortcuts
-from gobelin.quality.belonging import belonging
 from gobelin.quality.conflicts import conflicts
 from gobelin.quality.data import NAMED_CELLS, NearDuplicate
 from gobelin.quality.few_rows import few_rows, too_few
@@ -49,19 +48,13 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     for finding in naming:
         LOG.warning("%s.", finding.note)
     duplicates += conflicts(rows.dataset, rows.schema, rows.target)
-    duplicates += _together(run)
+    duplicates += run.checked.together
     findings += duplicates + telling + naming + _recorded(run, exhibits)
     findings += _rare(run) + _groups_alike(run) + time_order.checked(run, exhibits)
     _show_examples(run, exhibits)
     _show(run, findings, exhibits)
     _show_near_duplicates(run, pairs, exhibits)
     return findings
-
-
-def _together(run: Run) -> list[Finding]:
-    """Columns that may be the group of the rows, where none is."""
-    rows = run.checked.rows
-    return belonging(rows.dataset, rows.schema, rows.target, rows.parts)
 
 
 def _recorded(run: Run, exhibits: Exhibits) -> list[Finding]:
@@ -114,7 +107,7 @@ def _cautions(run: Run) -> list[str]:
     least = run.settings.data.least_groups
     found = rare_values.warnings(run.encoders.embedder.encoders, cells, least)
     few = filter(None, (f(rows.target, rows.parts) for f in (too_few, few_rows)))
-    together = [f"column {f.scope['column']!r}: {f.note}." for f in _together(run)]
+    together = [f"column {f.scope['column']!r}: {f.note}." for f in run.checked.together]
     return [*few, *together, *found, *_long_texts(run)]
 
 

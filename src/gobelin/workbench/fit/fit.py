@@ -19,6 +19,7 @@ from gobelin.workbench.run import privacy_ledger, trainings
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.generator import RunGenerator
 
+SHOWN_SHARE = 0.005  # of the pool, from which a head is named: a smaller one reads as 0%
 FIT_SEEDS, FIT_CLASSES = 8, 3  # whose images are compared after a training
 
 
@@ -94,8 +95,9 @@ def fitted(run: Run, exhibits: Exhibits) -> list[Finding]:
 
 def _pooled(heads: list[dict[str, Any]]) -> Finding:
     """How many heads were compared, and those that are in the pool."""
-    kept = sorted((h for h in heads if h["share"]), key=lambda h: -h["share"])
+    kept = sorted((h for h in heads if h["share"] >= SHOWN_SHARE), key=lambda h: -h["share"])
     names = [f"{h['head']} of {h['reads']} ({h['share']:.0%})" for h in kept]
+    several = "an average of" if len(names) > 1 else "that of"
     return Finding(
         name="heads_compared",
         value=float(len(heads)),
@@ -103,7 +105,8 @@ def _pooled(heads: list[dict[str, Any]]) -> Finding:
         n=heads[0]["n"],
         source="fit",
         note=(
-            "on training rows that they were not fitted on. The prediction is an average of"
+            "on training rows that they were not fitted on. The prediction is"
+            f" {several}"
             f" {'; '.join(names)}. gobelin leaderboard lists all"
         ),
     )

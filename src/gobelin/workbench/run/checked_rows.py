@@ -11,7 +11,9 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import fingerprint
+from gobelin.evidence.findings import Finding
 from gobelin.quality import data as data_quality
+from gobelin.quality.belonging import belonging
 from gobelin.quality.data import Scan
 from gobelin.workbench.run import data_files, kept_rows, parts
 from gobelin.workbench.run.data import RunData
@@ -78,6 +80,12 @@ class CheckedRows:
             target=rows.target.without(generated),
             parts=np.where(generated, "train", rows.parts),
         )
+
+    @cached_property
+    def together(self) -> list[Finding]:
+        """Columns that may be the group of the rows, where none is."""
+        rows = self.rows
+        return belonging(rows.dataset, rows.schema, rows.target, rows.parts)
 
     def keep(self) -> None:
         """Write the rows as a stage of the run, from which a later process takes them."""

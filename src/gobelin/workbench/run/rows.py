@@ -12,6 +12,7 @@ import numpy as np
 
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import counted
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target
@@ -200,8 +201,8 @@ def _few_labels(settings: Settings, whole: Dataset, target: Target) -> list[str]
     if not name or count >= LEAST_LABELLED_ROWS:
         return []
     return [
-        f"{whole.source}, column {name!r}: {count} labelled rows, at least {LEAST_LABELLED_ROWS}"
-        " are needed. Add labels."
+        f"{whole.source}, column {name!r}: {counted(count, 'labelled row', 'labelled rows')},"
+        f" at least {LEAST_LABELLED_ROWS} are needed. Add labels."
     ]
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gobelin.core.errors import GobelinError
-from gobelin.core.printable import in_digits
+from gobelin.core.printable import number_of_cell
 from gobelin.data.fields import Schema
 from gobelin.embedding.search.index_rows import Hit
 from gobelin.embedding.search.row_filter import column_name
@@ -114,8 +113,8 @@ def text_of(value: object) -> str:
     """A cell as a person would write it."""
     if isinstance(value, list):
         return ", ".join(map(text_of, value))
-    if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value == int(value) and abs(value) < 1e15 else in_digits(value, 6)
+    if isinstance(value, float):
+        return number_of_cell(value)
     return " ".join(str(value).split())
 
 
