@@ -276,6 +276,10 @@ NPY_CLAIMS = st.builds(npy_of_claims, st.sampled_from(NPY_KINDS), SHAPES, st.bin
 @example(data=b"\x93NUMPY\x01\x00" + struct.pack("<H", 9_000) + b"(" * 9_000)
 @example(data=b"\x93NUMPY\x01\x00" + struct.pack("<H", 3) + b"{(\n")
 @example(data=b"PK\x03\x04" + bytes(60))
+@example(data=npy_of_claims("|u1", (0, 2**31, 2**31), b""))
+@example(data=npy_of_claims("<f4", (2,), b"\x00\x00\xa0\x7f" * 2))
+@example(data=npy_of_claims("<f8", (2,), bytes(16)).replace(b"(2,)", b"(2L,)"))
+@example(data=npy_of_claims("<f8", (2,), bytes(16)).replace(b"'fortran", b"\x01fortran"))
 def test_any_bytes_as_a_window(data: bytes) -> None:
     series_share([data], HERE)
     found = outcome(lambda: open_series(data, HERE)[0])

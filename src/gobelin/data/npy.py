@@ -4,13 +4,14 @@ unpickled.
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from tokenize import TokenError  # numpy takes a header apart with it
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,6 +24,12 @@ DAMAGED_ZIP = (
     *(zipfile.BadZipFile, zlib.error, struct.error, RuntimeError, NotImplementedError),
     *(ValueError, KeyError, EOFError, OverflowError, OSError),
 )
+# what Python and numpy raise of a header that is damaged
+DAMAGED = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError, struct.error)
+LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # {version: how the length of the header is written}
+LONGEST_HEADER = 10_000  # bytes; numpy's own limit
+PYTHON_2_NUMBER = re.compile(r"(\b\d+)L\b")
+WIDEST = 16  # bytes of a number that is computed with, at most
 PIECE = 2**24  # bytes that are read at once; a packed file may hold less than its header promises
 
 
@@ -44,21 +51,38 @@ def npy_header(file: BinaryIO) -> NpyHeader:
     for a damaged one and for values that are no numbers.
     """
     try:
-        version = np.lib.format.read_magic(file)
-        reader = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if reader is None:
-            raise ValueError(f"version {version} is not read")
-        shape, by_column, kind = reader(file)
-        if any(side < 0 for side in shape) or kind.hasobject:
+        header = _header(file)
+        shape, kind = header["shape"], np.lib.format.descr_to_dtype(header["descr"])
+        by_column = header["fortran_order"]
+        if type(shape) is not tuple or {type(side) for side in shape} - {int}:
+            raise ValueError(f"shape {shape}")
+        # numpy holds no longer axes together, not even where another one has the length 0
+        longest = math.prod(max(side, 1) for side in shape) * max(kind.itemsize, WIDEST)
+        if any(side < 0 for side in shape) or kind.hasobject or longest >= 2**63:
             raise ValueError(f"{kind} {shape}")
-    except (ValueError, OSError, EOFError, SyntaxError, TokenError) as error:
+    except (*DAMAGED, OSError) as error:
         raise _damaged(error) from error
     if kind.kind not in "biuf":
         raise BadCell(f"holds {kind}; numbers were expected")
-    return NpyHeader(shape, by_column, kind)
+    return NpyHeader(shape, by_column is True, kind)
+
+
+def _header(file: BinaryIO) -> dict[str, Any]:
+    """The Python literal of the header, as numpy describes it in `numpy.lib.format`. numpy's own
+    function warns of files that Python 2 wrote."""
+    version = np.lib.format.read_magic(file)
+    if version not in LENGTHS:
+        raise ValueError(f"version {version} is not read")
+    (length,) = struct.unpack(LENGTHS[version], file.read(struct.calcsize(LENGTHS[version])))
+    if length > LONGEST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    text = file.read(length).decode("latin1")
+    if len(text) < length:
+        raise ValueError("its header is cut off")
+    found = ast.literal_eval(PYTHON_2_NUMBER.sub(r"\1", text).strip())
+    if not isinstance(found, dict) or set(found) != {"descr", "fortran_order", "shape"}:
+        raise ValueError("its header names other things")
+    return found
 
 
 def npy_array(file: BinaryIO, check: Callable[[NpyHeader], None]) -> np.ndarray:

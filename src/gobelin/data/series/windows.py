@@ -37,6 +37,7 @@ from gobelin.data.files import (
 from gobelin.data.npy import NPY_SIGNATURE, NpyHeader, npy_array, npy_header
 from gobelin.data.series.stamped import stamped_series
 from gobelin.data.tar_members import member_of
+from gobelin.data.values.narrow import float64
 
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
@@ -176,7 +177,7 @@ def _array(source: bytes | Path) -> np.ndarray:
     """The array in a .npy file. Its header and its length are checked before a sample is read."""
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-            return np.array(npy_array(file, _affordable), np.float64)
+            return float64(npy_array(file, _affordable))
     except OSError as error:
         raise BadCell(f"can't be opened ({error.strerror or error})") from error
 

@@ -10,3 +10,9 @@ def float32(values: np.ndarray) -> np.ndarray:
     readers count among voxels and pixels that are no numbers."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(values, np.float32)
+
+
+def float64(values: np.ndarray) -> np.ndarray:
+    """A copy of the numbers as float64, of the same shape. A signalling nan is a quiet one."""
+    with np.errstate(invalid="ignore"):
+        return np.array(values, np.float64)

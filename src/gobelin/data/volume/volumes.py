@@ -13,6 +13,7 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.data.image.pixel_range import span
+from gobelin.data.values.narrow import float64
 
 MOST_CHANNELS = 4  # of an opened volume; of more volumes along a fourth axis the mean is taken
 SAMPLED = 64  # voxels a side that tell the range of a volume
@@ -74,7 +75,7 @@ def window(volume: Volume, opening: VolumeOpening) -> tuple[float, float]:
 def samples(volume: Volume) -> np.ndarray:
     """float64 [n]: finite voxels, evenly chosen, SAMPLED along each axis at most."""
     steps = (slice(None, None, max(1, -(-side // SAMPLED))) for side in volume.values.shape[:3])
-    values = volume.values[tuple(steps)].ravel().astype(np.float64)
+    values = float64(volume.values[tuple(steps)].ravel())
     return values[np.isfinite(values)]
 
 
@@ -87,7 +88,12 @@ def fitted_volume(volume: Volume, side: int, opening: VolumeOpening) -> np.ndarr
     """
     low, high = window(volume, opening)
     scale = 255.0 / (high - low) if high > low else 0.0
-    values = (volume.values - np.float32(low)) * np.float32(scale)
+    voxels: np.ndarray = volume.values
+    if scale > np.finfo(np.float32).max:
+        voxels = float64(voxels)
+    kind = voxels.dtype.type
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond the window: 0 or 255
+        values = (voxels - kind(low)) * kind(scale)
     values = np.clip(np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)
     sides = fitted_sides(values.shape[:3], volume.spacing, side)
     # the axis that shrinks most goes first: it leaves the least to do
