@@ -91,6 +91,9 @@ def csv_files(draw: st.DrawFn) -> bytes:
 @example(data=b"0,00\n',\n")
 @example(data=b"a;b\n';2\n'n;3\n")
 @example(data=b"a,b\n1,'\n")
+@example(data=b'"0","1"\n"","""\\"\n')
+@example(data=b'"0","1"\n"","\\"\n')
+@example(data=b'"path","n"\n"C:\\","1"\n"D:\\","2"\n')
 def test_csv_is_read_as_pandas_reads_it(data: bytes, folder: Path) -> None:
     dataset = opened_bytes(folder, "csv", data)
     assert dataset is not REFUSED

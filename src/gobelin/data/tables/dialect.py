@@ -54,7 +54,7 @@ def sniffed(start: Sequence[str], delimiter: str) -> Dialect:
     text = "".join(short)
     others = [
         *(Dialect(m, spaced=True) for m in marks if f'{m} "' in text),
-        *(Dialect(m, escaped=True) for m in marks if '\\"' in text),
+        *(Dialect(m, escaped=True) for m in marks if '\\"' in text and not _sound(short, m)),
         *(Dialect(m, quote="'") for m in marks if f"'{m}" in text),
     ]
     if not delimiter and _score(short, plain)[1] < 2 and len(short) > 2:
@@ -66,6 +66,15 @@ def sniffed(start: Sequence[str], delimiter: str) -> Dialect:
         if _score(short, best) > (*_score(short, plain)[:1], 1) and _whole(best, short)
         else plain
     )
+
+
+def _sound(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether each quote opens a cell, closes one, or is doubled in one: a backslash before a quote
+    is then a letter of its cell."""
+    try:
+        return any(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return False
 
 
 def _whole(dialect: Dialect, lines: Sequence[str]) -> bool:
