@@ -56,6 +56,16 @@ def test_few_different_values_prove_nothing() -> None:
     assert rows_of_totals(flags) == (0, 0, [])
 
 
+@pytest.mark.parametrize(
+    ("last", "count"), [(1e6 + 36, 1), (1e6 + 36.02, 1), (1e6 + 20, 0), (1e6 - 900, 0), (1e6, 0)]
+)
+def test_a_value_like_the_largest_one_is_no_sum(last: float, count: int) -> None:
+    """One value is nearly the whole sum: what the others add, 36, has to be in a total, too."""
+    numbers = [1.0, 1e6, *map(float, range(2, 9)), last]
+    rows = pa.table({"a": ["x"] * 9 + [None], "b": numbers})
+    assert rows_of_totals(rows)[0] == count
+
+
 TOTAL = ("Total", SUM, 33, None)
 
 

@@ -99,7 +99,10 @@ def _shown(
         if not np.isfinite(total) or len(np.unique(above)) < LEAST_VALUES:
             continue
         ways = [above.sum(), above.mean()] if _is_named(cells) else [above.sum()]
-        if any(abs(way - total) <= NEAR * abs(total) for way in ways):
+        # where one value is most of a sum, what the others add has to be seen, too
+        largest = above[np.abs(above).argmax()]
+        seen = min(abs(total), abs(above.sum() - largest))
+        if any(abs(way - total) <= NEAR * seen for way in ways):
             shown.append(name)
         else:
             others += 1
