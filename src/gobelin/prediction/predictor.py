@@ -357,6 +357,8 @@ class Model:
         }
         if not all(isinstance(name, str) for name in (*values["classes"], *values["fields"])):
             raise ValueError("a name of a class or of a field is not a text")
+        if str(values["kind"]) not in scoring.METRICS:
+            raise ValueError(f"the kind of its target is {str(values['kind'])[:40]!r}")
         model = Model(**values)
         model.calibration.check(len(model.classes), len(model.fields))
         return model
