@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import pydicom
 from fuzzing import REFUSED, damaged, outcome, tries
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gobelin.data.image.images import Opening, decode_images
@@ -83,8 +83,18 @@ def test_a_volume_has_the_voxels_that_nibabel_finds(data: bytes) -> None:
     assert np.array_equal(found[0].values, expected, equal_nan=True)
 
 
+def saved(bits: list[int]) -> bytes:
+    """A float32 volume of 2 x 2 x 2 voxels by their bits, as numpy saves it."""
+    out = io.BytesIO()
+    np.save(out, np.array(bits, np.uint32).view(np.float32).reshape(2, 2, 2))
+    return out.getvalue()
+
+
 @tries(120)
 @given(data=st.one_of(damaged(nifti_files()), damaged(arrays()), st.binary(max_size=60)))
+@example(data=saved([0, 1] * 4))  # numbers below the usual ones: their scale has no float32
+@example(data=saved([0x7FA00000, 0x3F800000] * 4))  # signalling nan
+@example(data=saved([0x7F7FFFFF, 0xFF7FFFFF] * 4))  # the largest, and less it
 def test_any_bytes_as_a_volume(data: bytes) -> None:
     looked_at(data)
 
