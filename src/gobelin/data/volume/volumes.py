@@ -89,7 +89,7 @@ def fitted_volume(volume: Volume, side: int, opening: VolumeOpening) -> np.ndarr
     low, high = window(volume, opening)
     scale = 255.0 / (high - low) if high > low else 0.0
     voxels: np.ndarray = volume.values
-    if scale > np.finfo(np.float32).max:
+    if scale > float(np.finfo(np.float32).max):
         voxels = float64(voxels)
     kind = voxels.dtype.type
     with np.errstate(over="ignore", invalid="ignore"):  # beyond the window: 0 or 255
