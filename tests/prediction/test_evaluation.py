@@ -8,7 +8,7 @@ from itertools import chain, combinations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, spearmanr
 from sklearn.metrics import (
     average_precision_score,
     balanced_accuracy_score,
@@ -166,14 +166,17 @@ def test_numbers_are_judged_by_their_error_and_coverage() -> None:
         tuple(map(str, range(200))),
         "s",
     )
-    error, coverage, width, *_ = evaluate(
-        Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9
-    )[0]
+    found = evaluate(Numbers(), x, Target("y", "number", truth), list(x.ids), 0.9)[0]
+    error, root, ranks, coverage, width, *_ = found
     assert (
         error.value == pytest.approx(mean_absolute_error(truth, said))
         and error.better == "lower"
         and error.chance == 0.9
     )
+    assert root.name == "rmse" and root.value == pytest.approx(
+        np.sqrt(((truth - said) ** 2).mean())
+    )
+    assert ranks.name == "spearman" and ranks.value == pytest.approx(spearmanr(truth, said)[0])
     assert coverage.value == pytest.approx((np.abs(truth - said) <= half).mean())
     assert width.value == pytest.approx(2 * half.mean())
 

@@ -162,8 +162,9 @@ def _labels(
 
 def _numbers(predictions: Predictions, target: Target, groups: Sequence[str]) -> list[Finding]:
     inside = (predictions.low <= target.values) & (target.values <= predictions.high)
+    names: tuple[scoring.Name, ...] = ("mae", "rmse", "spearman")
     return [
-        _score("mae", predictions, target, groups),
+        *(_score(name, predictions, target, groups, draws=500) for name in names),
         intervals.proportion(inside.astype(float), groups).finding(
             "interval_coverage",
             unit="share",
