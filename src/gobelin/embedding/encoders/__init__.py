@@ -247,6 +247,16 @@ class NamesFar(FittedEncoder, Protocol):
         ...
 
 
+@runtime_checkable
+class EncodesColumns(FittedEncoder, Protocol):
+    """An encoder in whose features each column of a cell has places of its own, whatever the other
+    columns hold."""
+
+    def places(self) -> Mapping[str, slice]:
+        """{column: its places in a row's features}."""
+        ...
+
+
 @dataclass(frozen=True)
 class Far:
     """Cells of a column that lie far outside of the training values."""

@@ -226,6 +226,14 @@ class FittedTable:
         widths = {"category": len(column.get("values", ())) + 1, "number": 3, "date": 7}
         return widths[column["kind"]] + column.get("tail", False)
 
+    def places(self) -> dict[str, slice]:
+        """As `EncodesColumns.places`."""
+        ends = np.cumsum([self._column_width(c) for c in self.columns.values()]).tolist()
+        return {
+            name: slice(start, end)
+            for name, start, end in zip(self.columns, [0, *ends], ends, strict=False)
+        }
+
     def key(self, cell: Cell, root: Path) -> bytes:
         return bytes.fromhex(fingerprint({k: str(v) for k, v in cell.items()}))[:16]
 

@@ -12,6 +12,7 @@ predictor knows only where training rows had it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,6 +20,7 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.data.fields import Cell
+from gobelin.embedding.encoders import EncodesColumns
 from gobelin.prediction.attribution.parts import Attribution, Parts
 from gobelin.prediction.attribution.shapley import shapley
 from gobelin.prediction.explainers import Question
@@ -58,17 +60,38 @@ class ColumnParts:
 
     def answers(self, kept: np.ndarray) -> np.ndarray:
         """float64 [k, K]."""
-        own = self.question.cells[self.field]
-        others = list(self.question.other_cells.get(self.field, ()))[: self.draws] or [None]
+        encoder = self.question.embedder.encoders[self.field]
+        cells = [self._of(self.question.cells[self.field])]
+        cells += [self._of(other) for other in self._others()]
+        if not isinstance(encoder, EncodesColumns):
+            return self._encoded_together(kept, cells)
+        # Each cell is encoded once: drawn orders ask for as many mixtures as there are columns.
+        own, *others = encoder.embed([encoder.decode(c, self.question.root)[0] for c in cells])
+        places = encoder.places()
+        there = np.zeros((len(kept), len(own)), bool)
+        for k, column in enumerate(self.names):
+            there[:, places[column]] = kept[:, [k]] > 0.5
+        mixed = np.where(there[:, None], own, np.stack(others))  # [k, K, D]
+        answers = self.question.with_features(self.field, mixed.reshape(-1, len(own)))
+        return answers.reshape(mixed.shape[:2])
+
+    def _encoded_together(self, kept: np.ndarray, cells: Sequence[Cell]) -> np.ndarray:
+        """float64 [k, K]: the answers, where every mixture of columns has to be encoded. cells: the
+        own one and K others."""
+        own, *others = cells
         asked: list[Cell] = []
         for mask in kept > 0.5:
             mine = {c: own[c] for c, there in zip(self.names, mask, strict=True) if there}
-            asked += [{**self._of(other), **mine} for other in others]
+            asked += [{**other, **mine} for other in others]
         return self.question.with_cells(self.field, asked).reshape(len(kept), len(others))
 
-    def _of(self, other: Cell | None) -> Cell:
-        """What another row holds in these columns."""
-        return {c: v for c, v in (other or {}).items() if c in self.names}
+    def _others(self) -> Sequence[Cell | None]:
+        """The rows that take the place of what is hidden; one without cells where none is known."""
+        return list(self.question.other_cells.get(self.field, ()))[: self.draws] or [None]
+
+    def _of(self, cell: Cell | None) -> Cell:
+        """What a row holds in these columns."""
+        return {c: v for c, v in (cell or {}).items() if c in self.names}
 
     def at_random(self, rng: np.random.Generator) -> np.ndarray:
         return rng.random(len(self.names))
