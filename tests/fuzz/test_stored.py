@@ -62,6 +62,7 @@ def nested(depth: int) -> dict[str, Any]:
 )
 @example(given_values={"runtime": 3, "runtime.seed": 4})
 @example(given_values={"generator.settings": nested(80)})
+@example(given_values={"align.base": "\ud800"})
 def test_any_tree_of_settings(given_values: dict[str, Any]) -> None:
     def read_back() -> Settings:
         settings = config.build(Settings, upgraded(config.nested(given_values)))

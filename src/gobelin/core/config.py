@@ -245,9 +245,13 @@ def schema(cls: type) -> dict[str, Any]:
 
 
 def resolved(instance: object) -> dict[str, Any]:
-    """Every setting of a dataclass with its value, ready for JSON."""
+    """Every setting of a dataclass with its value, ready for JSON. Raises GobelinError for a text
+    that no file can hold."""
     text = json.dumps(dataclasses.asdict(instance), default=str)  # type: ignore[call-overload]
-    return parse.json_value(text)
+    try:
+        return parse.json_value(text)
+    except ValueError as error:
+        raise GobelinError(f"settings: a value can't be stored: {error}. Name another.") from error
 
 
 def limited(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -282,3 +282,8 @@ def test_a_stored_schema_with_values_of_another_type_is_damaged(key: str, value:
         tree["columns"][0][inner] = wrong
         with pytest.raises(GobelinError, match="is damaged"):
             schema.restored(tree)
+    for field in ("name", "encoder"):
+        tree = json.loads(json.dumps(stored))
+        tree["fields"][0][field] = value
+        with pytest.raises(GobelinError, match="is damaged"):
+            schema.restored(tree)

@@ -55,7 +55,7 @@ def sniffed(start: Sequence[str], delimiter: str) -> Dialect:
     others = [
         *(Dialect(m, spaced=True) for m in marks if f'{m} "' in text),
         *(Dialect(m, escaped=True) for m in marks if '\\"' in text and not _sound(short, m)),
-        *(Dialect(m, quote="'") for m in marks if f"'{m}" in text),
+        *(Dialect(m, quote="'") for m in marks if _in_apostrophes(text, m)),
     ]
     if not delimiter and _score(short, plain)[1] < 2 and len(short) > 2:
         others += [Dialect(mark) for mark in RARE if mark in short[0]]
@@ -68,11 +68,18 @@ def sniffed(start: Sequence[str], delimiter: str) -> Dialect:
     )
 
 
+def _in_apostrophes(text: str, delimiter: str) -> bool:
+    """Whether a cell stands in apostrophes, and none in quotes."""
+    mark = re.escape(delimiter)
+    quoted = re.compile(f"(?:^|{mark})'(?:[^'\n]|'')*'(?:{mark}|\r?$)", re.MULTILINE)
+    return bool(quoted.search(text)) and not re.search(f'(?:^|{mark})"', text, re.MULTILINE)
+
+
 def _sound(lines: Sequence[str], delimiter: str) -> bool:
     """Whether each quote opens a cell, closes one, or is doubled in one: a backslash before a quote
     is then a letter of its cell."""
     try:
-        return any(csv.reader(lines, delimiter=delimiter, strict=True))
+        return bool(list(csv.reader(lines, delimiter=delimiter, strict=True)))
     except csv.Error:
         return False
 

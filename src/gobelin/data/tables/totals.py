@@ -24,6 +24,7 @@ MOST_ROWS = 3  # of totals, under one table
 MOST_NOTES = 5  # rows of notes, under the totals
 LEAST_VALUES = 4  # different ones that a sum must be of, to be no accident
 NEAR = 1e-3  # relative difference that rounding makes
+EXACT = 1e-9  # of a sum: what values beside the largest one must add to it, to be seen
 WORDS = frozenset(
     "total totals sum sums summe gesamt gesamtsumme insgesamt totale somme suma soma totaal som tot"
     " totaux razem итого 合計 合计 总计 합계 average avg mean durchschnitt mittel mittelwert"
@@ -102,7 +103,8 @@ def _shown(
         # where one value is most of a sum, what the others add has to be seen, too
         largest = above[np.abs(above).argmax()]
         seen = min(abs(total), abs(above.sum() - largest))
-        if any(abs(way - total) <= NEAR * seen for way in ways):
+        exact = seen > EXACT * abs(total)  # else the digits of the sum can't show the others
+        if exact and any(abs(way - total) <= NEAR * seen for way in ways):
             shown.append(name)
         else:
             others += 1

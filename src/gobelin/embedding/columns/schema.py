@@ -393,7 +393,10 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
             Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
             for f in values["fields"]
         )
-        return Schema(columns, fields, tuple(values["unread"]))
+        unread = tuple(values["unread"])
+        if not all(isinstance(v, str) for f in fields for v in (f.name, f.encoder, *unread)):
+            raise ValueError("a name of a field, or of an encoder, is not a text")
+        return Schema(columns, fields, unread)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GobelinError(
             f"{where}: is damaged ({error}). Delete it and run gobelin fit again."
