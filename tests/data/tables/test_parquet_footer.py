@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,25 @@ def test_no_footer_is_a_traceback(footer: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(data)
     with pytest.raises(ValueError, match="footer"):
         parquet_footer.chunks(tmp_path / "a.parquet")
+
+
+def test_fields_that_nobody_wants_take_no_memory(tmp_path: Path) -> None:
+    """A field of a later version holds 2 million empty structures in 2 MB."""
+    pq.write_table(table(), tmp_path / "a.parquet")
+    data = (tmp_path / "a.parquet").read_bytes()
+    length = int.from_bytes(data[-8:-4], "little")
+    count = 2**21
+    late = b"\x09\xc8\x01\xfc" + b"\x80\x80\x80\x01" + bytes(count)  # field 100, a list
+    footer = data[-8 - length : -8 - 1] + late + b"\x00"
+    whole = data[: -8 - length] + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+    expected = parquet_footer.chunks(tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(whole)
+    tracemalloc.start()
+    try:
+        assert parquet_footer.chunks(tmp_path / "b.parquet") == expected
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(whole)
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_damaged_footer_ends_the_process(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """What the footer of a Parquet file says of its chunks of columns.
 
-It is decoded here, as pyarrow (24 to 26) ends the process where some fields of a chunk's metadata
-are damaged, such as a histogram of another length. Format: Thrift's compact protocol, and
+It is decoded here, as pyarrow 26 ends the process where some fields of a chunk's metadata are
+damaged, such as a histogram of another length. Format: Thrift's compact protocol, and
 `parquet.thrift` of Apache Parquet.
 """
 
 from __future__ import annotations
 
-import struct
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ DICTIONARY_PAGE = 2
 NEXT_I32 = 0x15  # the byte before a whole number that is the next field
 # types of the compact protocol
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+
+Wanted = Mapping[int, "Wanted"]
+# fields of the footer that are kept, by their numbers; what else it holds takes no memory
+SIZES: Wanted = {number: {} for number in (2, 5, 6, 7, 9, 11)}  # of a column's metadata
+FOOTER: Wanted = {4: {1: {3: SIZES}}}  # groups of rows, their columns, the metadata of these
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,9 @@ def chunks(path: Path) -> list[list[ColumnChunk]]:
         file.seek(size - length)
         footer = _FooterReader(file.read(length))
     try:
-        groups = _listed(footer.structure(), 4)
+        groups = _listed(footer.structure(FOOTER), 4)
         return [[_chunk(column) for column in _listed(group, 1)] for group in groups]
-    except (IndexError, struct.error) as error:
+    except IndexError as error:
         raise ValueError("its footer is cut off") from error
 
 
@@ -96,39 +102,45 @@ class _FooterReader:
     def __init__(self, data: bytes) -> None:
         self.data, self.place = data, 0
 
-    def structure(self, depth: int = 0) -> dict[int, Any]:
-        """{number of the field: its value}."""
+    def structure(self, wanted: Wanted, depth: int = 0) -> dict[int, Any]:
+        """{number of a field: its value}, of the fields that are wanted."""
         found: dict[int, Any] = {}
         field = 0
         while head := self.byte():
             step, kind = head >> 4, head & 15
             field = field + step if step else self.signed()
-            found[field] = kind == TRUE if kind in (TRUE, FALSE) else self._value(kind, depth)
+            inside = wanted.get(field)
+            # the kind tells the truth value of a field, which has no byte of its own
+            value = None if kind in (TRUE, FALSE) else self._value(kind, inside, depth)
+            if inside is not None:
+                found[field] = value
         return found
 
-    def _value(self, kind: int, depth: int) -> Any:  # noqa: ANN401
+    def _value(self, kind: int, wanted: Wanted | None, depth: int) -> Any:  # noqa: ANN401
+        """One value; None of one that is not wanted."""
         if depth > DEEPEST:
             raise ValueError(f"its footer nests more than {DEEPEST} values")
         if kind == STRUCT:
-            return self.structure(depth + 1)
+            return self.structure(wanted or {}, depth + 1)
         if kind in (I16, I32, I64):
             return self.signed()
         if kind == BINARY:
-            return self._taken(self._unsigned())
+            return self._skip(self._unsigned())
         if kind in (LIST, SET):
             head = self.byte()
             count = head >> 4 if head >> 4 < 15 else self._unsigned()
-            return [self._value(head & 15, depth + 1) for _ in range(count)]
+            values = (self._value(head & 15, wanted, depth + 1) for _ in range(count))
+            return list(values) if wanted is not None else deque(values, maxlen=0)
         if kind in (BYTE, TRUE, FALSE):  # a truth value in a list is one byte
-            return self.byte()
+            return self._skip(1)
         if kind == DOUBLE:
-            return struct.unpack("<d", self._taken(8))[0]
+            return self._skip(8)
         if kind == MAP:
             count = self._unsigned()
             kinds = self.byte() if count else 0
-            for _ in range(2 * count):  # no map of the format is needed
-                kinds = (kinds & 15) << 4 | kinds >> 4
-                self._value(kinds & 15, depth + 1)
+            for _ in range(count):
+                self._value(kinds >> 4, None, depth + 1)
+                self._value(kinds & 15, None, depth + 1)
             return None
         raise ValueError(f"its footer has a value of kind {kind}")
 
@@ -136,11 +148,10 @@ class _FooterReader:
         self.place += 1
         return self.data[self.place - 1]
 
-    def _taken(self, count: int) -> bytes:
+    def _skip(self, count: int) -> None:
         self.place += count
         if self.place > len(self.data):
             raise IndexError(self.place)
-        return self.data[self.place - count : self.place]
 
     def _unsigned(self) -> int:
         number, shift = 0, 0
