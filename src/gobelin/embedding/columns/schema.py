@@ -377,26 +377,23 @@ def described(schema: Schema) -> dict[str, Any]:
 
 
 def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
-    """The inverse of `described`. where: the file, for messages. Raises GobelinError where values
-    are missing or of another type."""
+    """The inverse of `described`. where: the file, for messages. Raises GobelinError: damaged."""
     try:
         columns = tuple(
             Column(**{**c, **{n: tuple(c.get(n, ())) for n in ("levels", "missing")}})
             for c in values["columns"]
         )
         named = {c.name: c for c in columns}
-        for c in columns:
-            texts = (c.name, c.kind, c.role, c.reason, c.remark, *c.levels, *c.missing)
-            if not all(isinstance(v, str) for v in texts):
-                raise ValueError("a name of a column, or a level, is not a text")
         fields = tuple(
             Field.of(f["name"], f["encoder"], [named[c] for c in f["columns"]])
             for f in values["fields"]
         )
-        unread = tuple(values["unread"])
-        if not all(isinstance(v, str) for f in fields for v in (f.name, f.encoder, *unread)):
-            raise ValueError("a name of a field, or of an encoder, is not a text")
-        return Schema(columns, fields, unread)
+        texts = [v for f in fields for v in (f.name, f.encoder)] + list(values["unread"])
+        for c in columns:
+            texts += (c.name, c.kind, c.role, c.reason, c.remark, *c.levels, *c.missing)
+        if not all(isinstance(v, str) for v in texts):
+            raise ValueError("a name of a column or of a field, or a level, is not a text")
+        return Schema(columns, fields, tuple(values["unread"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GobelinError(
             f"{where}: is damaged ({error}). Delete it and run gobelin fit again."
