@@ -79,36 +79,38 @@ def _measured(path: Path, lists: list[str]) -> int:
 
 def written_out(array: pa.Array) -> int:
     """The bytes of the texts in dictionaries, each counted as often as a row has it."""
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        if not _file_like(kind.value_type):
-            return 0
-        lengths = pc.binary_length(array.dictionary).cast(pa.int64())
-        return int(pc.sum(lengths.take(array.indices)).as_py() or 0)
-    if pa.types.is_struct(kind):
-        return sum(map(written_out, array.flatten()))
-    if pa.types.is_map(kind):
-        return written_out(array.keys) + written_out(array.items)
-    return written_out(array.flatten()) if hasattr(array, "flatten") else 0
+    total = 0
+    for leaf in _leaves(array):
+        if pa.types.is_dictionary(leaf.type) and _file_like(leaf.type.value_type):
+            lengths = pc.binary_length(leaf.dictionary).cast(pa.int64())
+            total += int(pc.sum(lengths.take(leaf.indices)).as_py() or 0)
+    return total
 
 
 def validate_texts(array: pa.Array) -> None:
     """Raises ArrowInvalid where a text is no UTF-8, also inside lists and objects. Other values
     aren't looked at: a time of day beyond 24 hours is read as it stands.
     """
+    for leaf in _leaves(array):
+        texts = leaf.dictionary if pa.types.is_dictionary(leaf.type) else leaf
+        if texts.type in (pa.string(), pa.large_string(), pa.string_view()):
+            texts.validate(full=True)
+
+
+def _leaves(array: pa.Array) -> Iterator[pa.Array]:
+    """The arrays that hold no others: those inside lists, objects and maps, or the array itself."""
     kind = array.type
-    if pa.types.is_dictionary(kind):
-        validate_texts(array.dictionary)
+    if pa.types.is_struct(kind):
+        inside = array.flatten()
     elif pa.types.is_map(kind):
-        validate_texts(array.keys)
-        validate_texts(array.items)
-    elif pa.types.is_struct(kind):
-        for inside in array.flatten():
-            validate_texts(inside)
-    elif kind in (pa.string(), pa.large_string(), pa.string_view()):
-        array.validate(full=True)
+        inside = [array.keys, array.items]
     elif pa.types.is_nested(kind):
-        validate_texts(array.flatten())
+        inside = [array.flatten()]
+    else:
+        yield array
+        return
+    for one in inside:
+        yield from _leaves(one)
 
 
 def _file_like(kind: pa.DataType) -> bool:
