@@ -137,11 +137,15 @@ def _copies(generator: str, findings: Sequence[Finding], say: Say) -> str:
         if f.source == "audit" and f.value is not None
     ]
     screened = _about(generator, findings, "screened_out")
-    removed = [f for f in screened if f.scope.get("why") == say(COPY_OF_TRAINING)]
+    # findings of an earlier version say "image" of every kind of generated data
+    removed = [
+        f for f in screened if f.scope.get("why") in (COPY_OF_TRAINING, say(COPY_OF_TRAINING))
+    ]
     if not all(f.sure for f in (*audited, *removed)):
         return say("whether images were copied can't be said, as planted copies were not caught")
     if removed:
-        near = sum(int(f.value or 0) for f in screened if f.scope.get("why") == say(NEAR_HELD_OUT))
+        held_out = (NEAR_HELD_OUT, say(NEAR_HELD_OUT))
+        near = sum(int(f.value or 0) for f in screened if f.scope.get("why") in held_out)
         also = f", and {near} near a validation or test image" if near else ""
         count = sum(int(f.value or 0) for f in removed)
         told = say(_counted(count, sum(f.n for f in removed), "removed"))
