@@ -32,10 +32,10 @@ class ImageStrip:
     images: list[Picture]
 
 
-def title(target: str, generated: bool) -> str:
-    """The heading of the page."""
+def title(target: str, generated: bool, say: Callable[[str], str]) -> str:
+    """The heading of the page. say: as in `sentences_on_images`."""
     if generated:
-        return "New images, and whether they help"
+        return say("New images, and whether they help")
     return f"Can {target} be predicted?" if target else "The data"
 
 

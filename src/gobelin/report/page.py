@@ -205,7 +205,7 @@ def _opening(
     path = str(data.get("path") or "")
     return {
         "word": answer.verdict(findings) if not shown else "",
-        "title": say(opening.title("", True)) if shown else opening.title(target, False),
+        "title": opening.title(target, bool(shown), say),
         "sentences": opening.sentences_on_images(findings, target, names, say)
         if shown
         else opening.sentences(findings, target, names, path),
