@@ -56,7 +56,7 @@ def npy_header(file: BinaryIO) -> NpyHeader:
         by_column = header["fortran_order"]
         if type(shape) is not tuple or {type(side) for side in shape} - {int}:
             raise ValueError(f"shape {shape}")
-        # numpy holds no longer axes together, not even where another one has the length 0
+        # numpy refuses such a shape even if one of its axes has the length 0.
         longest = math.prod(max(side, 1) for side in shape) * max(kind.itemsize, WIDEST)
         if any(side < 0 for side in shape) or kind.hasobject or longest >= 2**63:
             raise ValueError(f"{kind} {shape}")

@@ -24,8 +24,8 @@ from gobelin.data.image.images import Opening
 from gobelin.data.volume.volumes import VolumeOpening
 
 AnyOpening = Opening | VolumeOpening
-# What sentences on generated data call them and the dots that they consist of. Names in quotes and
-# parts of paths are a user's and stay.
+# The words for images and pixels in sentences. Names in quotes and parts of paths are a user's, and
+# stay.
 IMAGE_WORDS = re.compile(
     r"'[^']*'|(?<![\w/.-])(?P<a>an )?(?P<word>images?|pixels?)(?![\w/-]|\.\w)", re.IGNORECASE
 )

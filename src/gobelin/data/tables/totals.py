@@ -100,7 +100,7 @@ def _shown(
         if not np.isfinite(total) or len(np.unique(above)) < LEAST_VALUES:
             continue
         ways = [above.sum(), above.mean()] if _is_named(cells) else [above.sum()]
-        # where one value is most of a sum, what the others add has to be seen, too
+        # If one value is most of the sum, the total must also show what the others add.
         largest = above[np.abs(above).argmax()]
         seen = min(abs(total), abs(above.sum() - largest))
         exact = seen > EXACT * abs(total)  # else the digits of the sum can't show the others
