@@ -9,6 +9,9 @@ Everything is learned for each count m of present fields, 0 to F:
   fitted to the same rows, and predictors of fewer rows, cost up to 2 points of coverage at 50 rows
   (`benchmarks/coverage.py`).
 
+With `median`, a number is answered by its score and the median of what answers lie above scores:
+heads aim at the mean, and the mean absolute error is smallest at the median.
+
 A nonconformity of a class is 1 - p of the true class ('lac', Sadinle et al. 2019: the smallest
 sets), or the sum of the probabilities down to the true class ('aps', Romano et al. 2020, sec. 2
 without the random part, so sets are larger). Of a number it is |residual|, with `local` divided by
@@ -33,6 +36,7 @@ latter (Barber et al. 2021 on the jackknife and CV).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -66,6 +70,7 @@ class CalibrationSettings:
     by_class: bool = False  # the level holds in every class
     local: bool = False  # a number's interval is wide where residuals are large
     threshold: float = 0.5  # of a label's probability; 0 = the one with its best F1
+    median: bool = False  # a number is answered by its median, not by its mean
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Calibration:
     # by count; labels. A label with a smaller 1 - p is among those that can't be ruled out.
     cover: tuple[float, ...] = ()
     refer: float = 0.0  # rows with a smaller confidence are referred to a person (`abstention`)
+    middle: float = 0.0  # what the median of a number lies above its score
 
     def probabilities(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N, C], of scores [N, C]. counts: int [N], how many fields each row has."""
@@ -122,6 +128,10 @@ class Calibration:
             return None
         return 1 - probabilities <= np.array(self.cover)[counts][:, None] + 1e-12
 
+    def numbers(self, scores: Any) -> Any:  # noqa: ANN401 - an array or a tensor
+        """The answers of scores [N, 1] of a number, of the same shape."""
+        return scores + self.middle
+
     def half_width(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N]: half the width of the interval about each predicted number."""
         return np.array(self.residual)[counts] * self.local_scale(values)
@@ -141,11 +151,15 @@ class Calibration:
         whether the thresholds were chosen on rows."""
         knots, sizes = np.array(self.scale or [(0.0, 0.0)], float).T
         knots = coarse(knots, np.ptp(knots) / KNOTS)
+        middle = math.copysign(float(coarse_down(np.array(abs(self.middle)))), self.middle)
+        narrowest = float(sizes.min()) if self.scale else 1.0
+        moved = abs(self.middle - middle) / narrowest
         points = dict(sorted(zip(knots.tolist(), coarse_up(sizes).tolist(), strict=True)))
         return replace(
             self,
             bound=tuple(tuple((1 - coarse_down(1 - np.array(b))).tolist()) for b in self.bound),
-            residual=tuple(coarse_up(np.array(self.residual)).tolist()),
+            residual=tuple(coarse_up(np.array(self.residual) + moved).tolist()),
+            middle=middle,
             cover=tuple((1 - coarse_down(1 - np.array(self.cover))).tolist()),
             refer=float(1 - coarse_down(1 - np.array(self.refer))) if self.refer else 0.0,
             threshold=tuple(coarse(np.array(self.threshold), 1 / 32).tolist())
@@ -178,7 +192,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """The values; without those that change nothing, as before they were known."""
-        usual = {"mix": (), "apart": False, "lean": 1.0, "cover": (), "refer": 0.0}
+        usual = {"mix": (), "apart": False, "lean": 1.0, "cover": (), "refer": 0.0, "middle": 0.0}
         return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
 
     @staticmethod
@@ -208,12 +222,13 @@ def calibrate(
     much each row counts in the probabilities. present: bool [n, F]. mix: as in `Calibration`.
     window: rows that a local scale is the mean of, at least."""
     counts, fields = present.sum(1), present.shape[1]
-    scale = (
-        _scale(scores[:, 0], np.abs(scores[:, 0] - answers), window)
-        if settings.local and settings.kind == "number"
-        else ()
-    )
-    empty = Calibration(settings.kind, settings.sets, mix, bool(mix), scale=scale)
+    empty = Calibration(settings.kind, settings.sets, mix, bool(mix))
+    if settings.kind == "number":
+        middle = weighted_median(answers - scores[:, 0], share) if settings.median else 0.0
+        empty = replace(empty, middle=middle)
+        near = empty.numbers(scores)[:, 0]
+        scale = _scale(near, np.abs(near - answers), window) if settings.local else ()
+        empty = replace(empty, scale=scale)
     by_count: dict[int, dict[str, Any]] = {}  # {m: {name of a value: value}}
     for m in range(fields + 1):
         exact = np.flatnonzero(counts == m)
@@ -291,8 +306,8 @@ def _of_count(
     """The values of one count of fields, by the names of `Calibration`. empty: what is known
     without them."""
     if settings.kind == "number":
-        local = empty.local_scale(scores[:, 0])
-        residuals = np.abs(scores[:, 0] - answers) / local
+        values = empty.numbers(scores)[:, 0]
+        residuals = np.abs(values - answers) / empty.local_scale(values)
         return {"residual": quantile(residuals, settings.level, np.inf)}
     if settings.kind == "labels":
         pairs = [platt(scores[:, c], answers[:, c], share) for c in range(scores.shape[1])]
@@ -336,6 +351,13 @@ def best_threshold(probabilities: np.ndarray, label: np.ndarray) -> float:
     score[:-1][p[:-1] == p[1:]] = -1.0  # no threshold lies between equals
     k = int(score.argmax())
     return float((p[k] + p[k + 1]) / 2) if k + 1 < len(p) else float(p[k])
+
+
+def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    """The smallest of values [n] below or at which half of the weights [n] lie."""
+    order = np.argsort(values, kind="stable")
+    sums = weights[order].cumsum()
+    return float(values[order][np.searchsorted(sums, sums[-1] / 2)])
 
 
 def _scale(

@@ -141,7 +141,11 @@ def answers_of(given: np.ndarray, target: Target, settings: Predict, mix: np.nda
     given: [n, C] or [n, 1], as `Predictor.scores`. target: of these rows. mix: [C], or 0, see
     `predictor.own_mix`."""
     if target.kind == "number":
-        return Answers(np.zeros((len(given), 0)), given[:, 0])
+        values = given[:, 0]
+        if settings.metric in scoring.MEDIAN:
+            off = target.values - values
+            values = values + calibration.weighted_median(off, np.ones(len(off)))
+        return Answers(np.zeros((len(given), 0)), values)
     if target.kind == "labels":
         p = special.expit(given.astype(np.float64))
         return Answers(p, p >= calibration.thresholds(p, target.values, settings.held_from))

@@ -177,6 +177,7 @@ def calibrated(name: str, crossed: CrossFit, training: Training) -> Model:
             settings.by_class,
             settings.local,
             settings.held_from,
+            settings.metric in scoring.MEDIAN,
         ),
         training.runtime.seed,
         own_mix(training),
@@ -261,7 +262,8 @@ class Model:
         rows = (embeddings.fields, embeddings.present, self.kind)
         metric = self.settings.metric
         if self.kind == "number":
-            values, half = scores[:, 0], self.calibration.half_width(scores[:, 0], counts)
+            values = self.calibration.numbers(scores)[:, 0]
+            half = self.calibration.half_width(values, counts)
             no_classes = np.zeros((len(values), 0))
             return Predictions(
                 embeddings.ids,
@@ -309,7 +311,7 @@ class Model:
         count = int(field_counts(row.keep(self.fields).present)[0])
         known = self.calibration
         if self.kind == "number":
-            return scores
+            return known.numbers(scores)
         if self.kind == "labels":
             slope, shift = (torch.tensor(x[count]) for x in (known.slope, known.shift))
             return scores * slope + shift
