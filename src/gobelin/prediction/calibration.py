@@ -55,6 +55,8 @@ LEAST_CALIBRATION_ROWS = (
 )
 SPARE_RANKS = 1  # of the bound of classes
 KNOTS = 33  # of the curve of local scale
+# Values that are not stored where they are the default, as before they were known
+LATER = ("mix", "apart", "lean", "cover", "refer", "middle", "positive")
 SetKind = Literal["lac", "aps"]  # how prediction sets are formed
 # (places int [k], present bool [k, F]) -> scores of these rows when these fields alone are present
 ScoresWithFields = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -97,6 +99,7 @@ class Calibration:
     cover: tuple[float, ...] = ()
     refer: float = 0.0  # rows with a smaller confidence are referred to a person (`abstention`)
     middle: float = 0.0  # what the median of a number lies above its score
+    positive: bool = False  # no training answer of a number is below 0
 
     def probabilities(self, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N, C], of scores [N, C]. counts: int [N], how many fields each row has."""
@@ -135,6 +138,13 @@ class Calibration:
     def half_width(self, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """float64 [N]: half the width of the interval about each predicted number."""
         return np.array(self.residual)[counts] * self.local_scale(values)
+
+    def interval(self, values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The ends of the intervals, float64 [N] each. Where no training answer is below 0, the
+        lower end is 0 at least, or the predicted number."""
+        half = self.half_width(values, counts)
+        low = values - half
+        return np.maximum(low, np.minimum(values, 0.0)) if self.positive else low, values + half
 
     def local_scale(self, values: np.ndarray) -> np.ndarray:
         """float64 [N]: the mean |residual| near each predicted value; 1 without `local`."""
@@ -191,9 +201,9 @@ class Calibration:
             raise ValueError("calibration: a temperature is not above 0")
 
     def to_dict(self) -> dict[str, Any]:
-        """The values; without those that change nothing, as before they were known."""
-        usual = {"mix": (), "apart": False, "lean": 1.0, "cover": (), "refer": 0.0, "middle": 0.0}
-        return {k: v for k, v in asdict(self).items() if k not in usual or v != usual[k]}
+        """The values, without those of `LATER` that change nothing."""
+        values = asdict(self).items()
+        return {k: v for k, v in values if k not in LATER or v != getattr(Calibration, k)}
 
     @staticmethod
     def from_dict(stored: dict[str, Any]) -> Calibration:
@@ -225,7 +235,8 @@ def calibrate(
     empty = Calibration(settings.kind, settings.sets, mix, bool(mix))
     if settings.kind == "number":
         middle = weighted_median(answers - scores[:, 0], share) if settings.median else 0.0
-        empty = replace(empty, middle=middle)
+        positive = len(answers) >= LEAST_CALIBRATION_ROWS and bool((answers >= 0).all())
+        empty = replace(empty, middle=middle, positive=positive)
         near = empty.numbers(scores)[:, 0]
         scale = _scale(near, np.abs(near - answers), window) if settings.local else ()
         empty = replace(empty, scale=scale)

@@ -263,15 +263,15 @@ class Model:
         metric = self.settings.metric
         if self.kind == "number":
             values = self.calibration.numbers(scores)[:, 0]
-            half = self.calibration.half_width(values, counts)
+            low, high = self.calibration.interval(values, counts)
             no_classes = np.zeros((len(values), 0))
             return Predictions(
                 embeddings.ids,
                 (),
                 no_classes,
                 values,
-                values - half,
-                values + half,
+                low,
+                high,
                 *rows,
                 metric=metric,
             )
