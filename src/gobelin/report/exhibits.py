@@ -3,11 +3,12 @@ draw them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gobelin.core.files import write_json
+from gobelin.evidence.conclusion import Say
 from gobelin.evidence.findings import Exhibit, Finding
 
 
@@ -25,7 +26,7 @@ class Exhibits:
         folder: Path,
         final: str,
         credit: str,
-        say: Callable[[str], str] = str,
+        say: Say = str,
     ) -> None:
         self.verb, self.folder, self.final, self.credit, self.say = verb, folder, final, credit, say
         self.items: list[Exhibit] = []

@@ -8,11 +8,12 @@ like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
+from gobelin.evidence.conclusion import Say
 from gobelin.evidence.findings import Finding
 from gobelin.report import answer
 from gobelin.report.pictures import Picture
@@ -32,7 +33,7 @@ class ImageStrip:
     images: list[Picture]
 
 
-def title(target: str, generated: bool, say: Callable[[str], str]) -> str:
+def title(target: str, generated: bool, say: Say) -> str:
     """The heading of the page. say: as in `sentences_on_images`."""
     if generated:
         return say("New images, and whether they help")
@@ -59,7 +60,7 @@ def sentences(
 
 
 def sentences_on_images(
-    findings: Sequence[Finding], target: str, fields: Sequence[str], say: Callable[[str], str]
+    findings: Sequence[Finding], target: str, fields: Sequence[str], say: Say
 ) -> list[str]:
     """What was learned, and what the images below are, where images were generated. say: puts a
     sentence on images into the words of what was generated."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,7 +24,7 @@ from gobelin.core import files
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress, silent
 from gobelin.core.printable import json_text, printable
-from gobelin.evidence.conclusion import conclusions
+from gobelin.evidence.conclusion import Say, conclusions
 from gobelin.evidence.findings import (
     Exhibit,
     Finding,
@@ -91,9 +91,7 @@ class Section:
     views: list[View]
 
 
-def render(
-    folder: Path, progress: Progress = silent, say: Callable[[str], str] = str
-) -> tuple[Path, Path]:
+def render(folder: Path, progress: Progress = silent, say: Say = str) -> tuple[Path, Path]:
     """Write `report.html`, which needs no other file, and `report.md`, which links to the images.
 
     say: puts a sentence on images into the words of what the run generates. Returns both paths.
@@ -146,7 +144,7 @@ def _template(name: str) -> jinja2.Template:
     )
 
 
-def _page(folder: Path, progress: Progress, say: Callable[[str], str]) -> dict[str, Any]:
+def _page(folder: Path, progress: Progress, say: Say) -> dict[str, Any]:
     findings = _records(Finding, folder / "findings.jsonl")
     exhibits = _records(Exhibit, folder / "exhibits.jsonl")
     views: dict[str, list[View]] = {}
@@ -192,7 +190,7 @@ def _opening(
     folder: Path,
     findings: Sequence[Finding],
     views: Mapping[str, Sequence[View]],
-    say: Callable[[str], str],
+    say: Say,
 ) -> dict[str, Any]:
     """The top of the page; see `report.opening`."""
     data = (_mapping(folder, "settings.json") or {}).get("data")
@@ -238,9 +236,7 @@ def _section(key: str, title: str, findings: Sequence[Finding], views: list[View
     )
 
 
-def _verdict(
-    finding: Finding, findings: Sequence[Finding], say: Callable[[str], str]
-) -> dict[str, str]:
+def _verdict(finding: Finding, findings: Sequence[Finding], say: Say) -> dict[str, str]:
     """One verdict for the top of the page. line: help, copies and quality in one sentence. next:
     advice."""
     word, arm = finding.verdict or "no verdict", finding.scope.get("arm", "")

@@ -10,6 +10,7 @@ from typing import Any
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import read_lines, write_lines
 from gobelin.core.stages import RunFolder
+from gobelin.evidence.conclusion import Say
 from gobelin.evidence.findings import Exhibit, Finding
 from gobelin.report.exhibits import Exhibits
 
@@ -64,7 +65,7 @@ def keep(
     find: Find,
     shown: str = "",
     part: str = "",
-    say: Callable[[str], str] = str,
+    say: Say = str,
 ) -> list[Finding]:
     """The findings of a verb, which does its work unless it was done with this key.
 
@@ -90,7 +91,7 @@ def keep(
     return findings_of(folder.checked(stage))
 
 
-def _said(one: Finding, say: Callable[[str], str]) -> Finding:
+def _said(one: Finding, say: Say) -> Finding:
     """A finding in the words of what is generated. Names of a user stay."""
     scope = {key: say(text) if key in SAID else text for key, text in one.scope.items()}
     other = say(one.comparator)
