@@ -11,6 +11,7 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.config import setting, settings_class
+from gobelin.core.files import fingerprint
 from gobelin.core.lazy import special, torch
 from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
@@ -25,6 +26,7 @@ from gobelin.prediction.heads.linear import Linear
 from gobelin.prediction.heads.logarithm import Logarithm, logarithm
 from gobelin.prediction.heads.neural import NeuralPredictor, Projection
 from gobelin.prediction.heads.ordered import Ordered, proportional_odds
+from gobelin.prediction.heads.recent import RECENT
 from gobelin.prediction.heads.trees import Trees
 
 COMPONENTS_OF_TREES = 16  # of a wide field
@@ -284,16 +286,19 @@ def fit(
         return Fitted(member, trees.constant(answer), columns, several)
     from sklearn import config_context
 
-    few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
-    seen = x[:, columns]
-    x = trees.few_values(seen, weights, few)
-    grow = GROWERS[member.head]
-    own = derived_seed(seed, "member", member.head)
+    seen, own = x[:, columns], derived_seed(seed, "member", member.head)
     leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
-    # its checks of settings take as long as the trees of few rows
-    with one_thread(), config_context(skip_parameter_validation=True):
-        grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
-    return Fitted(member, trees.short_cuts(grown, seen), columns, several)
+
+    def grown() -> Trees:
+        few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
+        values, grow = trees.few_values(seen, weights, few), GROWERS[member.head]
+        # its checks of settings take as long as the trees of few rows
+        with one_thread(), config_context(skip_parameter_validation=True):
+            found = grow(values, answers, weights, outputs, member.trees, own, leaf)
+        return trees.short_cuts(found, seen)
+
+    given = (member.head, member.trees, seen, answers, weights, outputs, own, leaf)
+    return Fitted(member, RECENT.of(fingerprint(*given), grown), columns, several)
 
 
 def _linear_head(
