@@ -10,6 +10,7 @@ from typing import Any
 
 from gobelin.evidence.findings import Finding, finite, number
 
+MOST_CELLS = 12  # of a row that is shown beside others
 # What each main score says: a sentence of {target}, {value} and {rows}, and the end of a sentence
 SENTENCES = {
     "balanced_accuracy": (
@@ -222,7 +223,17 @@ def confused_line(shown: Mapping[str, Any]) -> str:
     return f"{line} Most often: {', '.join(pairs)}." if pairs else line
 
 
+def few_cells(cells: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], str]:
+    """The first `MOST_CELLS` of a row's cells (name, text), and how many others it has; '' where
+    all are shown."""
+    others = len(cells) - MOST_CELLS
+    if others < 2:
+        return list(cells), ""
+    return list(cells[:MOST_CELLS]), f"{others} other columns"
+
+
 def mistake_line(row: Mapping[str, Any]) -> str:
     """One row of the exhibit `evaluate/mistakes`."""
-    cells = " | ".join(f"{name}: {text}" for name, text in row["cells"])
-    return f"  {row['id']}: {row['title']} ({row['note']})  {cells}".rstrip()
+    cells, others = few_cells(row["cells"])
+    texts = [f"{name}: {text}" for name, text in cells] + [others] * bool(others)
+    return f"  {row['id']}: {row['title']} ({row['note']})  {' | '.join(texts)}".rstrip()

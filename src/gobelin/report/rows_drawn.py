@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gobelin.report.answer import few_cells
 from gobelin.report.drawing import Drawing, PrintedTable, cell
 from gobelin.report.pictures import picture
 
@@ -22,19 +23,25 @@ def records(data: Mapping[str, Any], folder: Path) -> Drawing:
         name, title = str(row["id"]), str(row.get("title") or "")
         alt = f"row {name}, {title}" if title else f"row {name}"
         pictured = row.get("pictured") if row.get("image") else None
+        every = [(str(k), cell(value)) for k, value in row["cells"] if k != pictured]
+        cells, others = few_cells(every)
         drawn.append(
             {
                 "id": name,
                 "title": title,
                 "note": str(row.get("note") or ""),
-                "cells": [(str(k), cell(value)) for k, value in row["cells"] if k != pictured],
+                "cells": cells,
+                "others": others,
                 "picture": picture(folder, row["image"], alt) if row.get("image") else None,
             }
         )
     shown = [key for key in ("id", "title", "note") if any(row[key] for row in drawn)]
     heads = {"id": "row", "title": "what", "note": "how"}
     rows = [
-        [*(row[key] for key in shown), "; ".join(f"{k}: {v}" for k, v in row["cells"])]
+        [
+            *(row[key] for key in shown),
+            "; ".join([*(f"{k}: {v}" for k, v in row["cells"]), row["others"]]).removesuffix("; "),
+        ]
         for row in drawn
     ]
     table = PrintedTable("", [*(heads[key] for key in shown), "cells"], rows)

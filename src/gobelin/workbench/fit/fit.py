@@ -27,13 +27,15 @@ def fitted(run: Run, exhibits: Exhibits) -> list[Finding]:
     """The fields, the fusion, tuned encoders, the shared space, the training of the generator."""
     delivered, generator, predictor = run.delivered, run.generator, run.predictor
     model, features = predictor.model, predictor.features
-    decay = "" if model.fusion == POOL else f"weight decay {model.decay:g}, "
+    parts = [f"fusion {model.fusion}"]
+    parts += [f"weight decay {model.decay:g}"] * (model.fusion != POOL)
+    parts += [f"temperature {model.temperature:.2f}"] * bool(model.calibration.temperature)
     findings = [
         Finding(
             name="fields_used",
             scope={"fields": " + ".join(predictor.fields)},
             value=float(len(predictor.fields)),
-            note=f"fusion {model.fusion}, {decay}temperature {model.temperature:.2f}",
+            note=", ".join(parts),
             source="fit",
         )
     ]
