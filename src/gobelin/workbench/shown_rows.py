@@ -38,7 +38,7 @@ def shown_cells(
     numbers = {c.name for c in schema.columns if c.kind == "number"}
     return [
         {
-            name: cell_text(_as_number(values[k]) if name in numbers else values[k])
+            name: cell_text(as_number(values[k]) if name in numbers else values[k])
             for name, values in columns.items()
             if values[k] is not None
         }
@@ -46,7 +46,7 @@ def shown_cells(
     ]
 
 
-def _as_number(value: Any) -> Any:  # noqa: ANN401 - a cell is any
+def as_number(value: Any) -> Any:  # noqa: ANN401 - a cell is any
     """A cell of a column of numbers that a file holds as text, as 142.0833282470703, as a float;
     one that is written in another way, as 5 kg, as it is."""
     return float(value) if isinstance(value, str) and PLAIN_NUMBER.fullmatch(value) else value

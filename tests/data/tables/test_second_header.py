@@ -13,7 +13,8 @@ ROWS = [f"{k % 7}.5,{k},{'ab'[k % 2]}" for k in range(30)]
 
 
 @pytest.mark.parametrize(
-    "second", ["cm,kg,", "(cm),(kg),(name)", "length in cm,weight in kg,class"]
+    "second",
+    ["cm,kg,", "(cm),(kg),(name)", "length in cm,weight in kg,class", "%,€,", "[°],[µm],-"],
 )
 def test_a_second_row_of_headings_is_left_out(
     second: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -30,7 +31,9 @@ def test_a_second_row_of_headings_is_left_out(
 
 
 @pytest.mark.parametrize(
-    "first", ["n/a,?,a", ",,a", "1.5,heavy,a", "small,,b", "5 cm,3 kg,a", "unknown,3,a"]
+    "first",
+    ["n/a,?,a", ",,a", "1.5,heavy,a", "small,,b", "5 cm,3 kg,a", "unknown,3,a"]
+    + ["?,?,a", ":,:,b", "--,...,a", "(*),(*),b"],
 )
 def test_a_first_row_with_holes_stays(first: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"

@@ -1,6 +1,8 @@
 """A second row of headings below the first, as of units: its cells are words where all other rows
 have numbers.
 
+A mark such as ? or : is no heading: it says that a value is missing.
+
 What this can't show: a second row of headings over columns of which one alone, or none, holds
 numbers. It stays.
 """
@@ -14,6 +16,7 @@ from gobelin.data.values.numbers import means_none, numbers_of
 LEAST_COLUMNS, LEAST_ROWS = 2, 4  # that show it
 MOST_ROWS = 200  # that are looked at
 NUMBERS = 0.9  # share of the other cells that are numbers
+SIGNS = frozenset("%‰°µ$€£¥₹")  # that name a unit without a letter
 
 
 def second_header(table: pa.Table) -> list[str]:
@@ -29,6 +32,6 @@ def second_header(table: pa.Table) -> list[str]:
             continue
         if not isinstance(first, str) or means_none(first) or numbers_of([first])[0] is not None:
             return []
-        if first not in others:
+        if first not in others and any(c.isalpha() or c in SIGNS for c in first):
             shown.append(name)
     return shown if len(shown) >= LEAST_COLUMNS else []

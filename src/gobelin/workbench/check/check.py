@@ -166,6 +166,8 @@ def _show_examples(run: Run, exhibits: Exhibits) -> None:
     places = list(dict.fromkeys(places)) if len(train) else []
     field, name = shown_rows.picture_field(rows.schema), rows.schema.role("target")
     answers = rows.dataset.rows(places).values(name) if name else [None] * len(places)
+    if rows.target.kind == "number":
+        answers = [shown_rows.as_number(answer) for answer in answers]
     cells = shown_rows.shown_cells(rows.dataset, rows.schema, places)
     examples = [
         {
