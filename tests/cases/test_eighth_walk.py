@@ -3,6 +3,7 @@ digits."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -106,3 +107,14 @@ def test_near_rows_without_text_or_file_are_told_by_their_cells(tmp_path: Path) 
             for cell in told:
                 column, value = cell.split(" ")
                 assert float(value) == pytest.approx(cells[column], rel=1e-5)
+
+
+def test_a_number_target_is_shown_without_a_point_that_says_nothing(tmp_path: Path) -> None:
+    rows = [f"{k % 9},{1000000 + k * 7 % 50}.0" for k in range(60)]
+    (tmp_path / "pay.csv").write_text("\n".join(["x,pay", *rows]))
+    bench = Workbench(tmp_path / "pay.csv", "pay", tmp_path / "run")
+    bench.check()
+    shown = json.loads((tmp_path / "run/verbs/check/examples.json").read_text())["rows"]
+    assert shown
+    for row in shown:
+        assert row["title"] == f"pay: {1000000 + int(row['id']) * 7 % 50}"
