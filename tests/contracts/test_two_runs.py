@@ -23,6 +23,7 @@ from gobelin.core import catalog
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import save_arrays
 from gobelin.core.machine import Runtime
+from gobelin.data.coarse import LEAST_GROUPS, coarse, coarseness, middle_of, spread_of
 from gobelin.data.fields import Cell, Field
 from gobelin.embedding.alignment.align import Align
 from gobelin.embedding.alignment.bridges import Bridge
@@ -30,6 +31,9 @@ from gobelin.embedding.alignment.fitting import fit_alignment
 from gobelin.embedding.encoders import TrainingCells
 from gobelin.embedding.features import Embeddings
 from gobelin.generation.generators import Condition, Context, ImageRows, Sampler
+from gobelin.prediction.heads import members
+from gobelin.prediction.heads.members import Fitted, Member
+from gobelin.prediction.heads.trees import Trees
 
 ROWS = 40
 ALIKE = 0.6  # correlation; the difference of exact means has one of 1
@@ -205,3 +209,49 @@ def test_a_group_with_most_texts_counts_once_in_a_bridge(runtime: Runtime) -> No
     step = 2.0 ** np.ceil(np.log2(0.25 * means.std(0) + 0.5))
     assert (np.abs(found.words.mean(0) - means.mean(0)) <= step / 2).all()
     assert np.linalg.norm(found.words.mean(0) - means[7]) > 2
+
+
+ANSWER = 2.4321  # of the row that comes
+
+
+def answering(head: str, seed: int, n: int, empty: bool) -> tuple[float, float, Fitted]:
+    """Middle and spread of the first n of 80 numbers, as a pool scales them, and a head that was
+    fitted on them. empty: no input has a value."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(80, 5))
+    y, group = x[:, 0] + rng.normal(size=80), np.arange(80)
+    y[-1] = ANSWER
+    x, y, group = x[:n], y[:n], group[:n]
+    x = x - coarse(x.mean(0), coarseness(n, LEAST_GROUPS) * x.std(0))
+    middle = middle_of(y, group, LEAST_GROUPS)
+    spread = spread_of(y, group, middle, LEAST_GROUPS)
+    given = np.full_like(x, np.nan) if empty else x / 5**0.5
+    scaled = (y - middle) / spread
+    fitted = members.fit(
+        Member(head=head),  # type: ignore[arg-type]
+        given,
+        scaled,
+        np.ones(n),
+        1,
+        0,
+        group,
+        LEAST_GROUPS,
+        zero=-middle / spread,
+    )
+    return middle, spread, fitted
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize("head", members.GROWERS)
+def test_two_trees_of_a_number_start_from_no_exact_mean(head: str, empty: bool) -> None:
+    """The attack: boosting starts from the mean of the answers, and n of it less n - 1 of that of
+    the other model was the answer of the row, in ten of ten draws."""
+    told = []
+    for seed in range(10):
+        starts = []
+        for n in (80, 79):
+            middle, spread, fitted = answering(head, seed, n, empty)
+            assert isinstance(fitted.head, Trees)
+            starts.append(n * (middle + spread * float(fitted.head.base[0])))
+        told.append(starts[0] - starts[1])
+    assert np.abs(np.array(told) - ANSWER).min() > 0.01

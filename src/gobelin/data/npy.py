@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -30,6 +30,8 @@ LENGTHS = {(1, 0): "<H", (2, 0): "<I"}  # {version: how the length of the header
 LONGEST_HEADER = 10_000  # bytes; numpy's own limit
 PYTHON_2_NUMBER = re.compile(r"(\b\d+)L\b")
 WIDEST = 16  # bytes of a number that is computed with, at most
+# How numpy packs. The others give a piece whole, however much is packed in it.
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 PIECE = 2**24  # bytes that are read at once; a packed file may hold less than its header promises
 
 
@@ -44,6 +46,14 @@ class NpyHeader:
     @property
     def count(self) -> int:
         return math.prod(self.shape)
+
+
+def npz_member(archive: zipfile.ZipFile, name: str) -> BinaryIO:
+    """An array of an .npz file, opened to be read in pieces. Raises BadCell for one that numpy did
+    not pack: 2 kB of bzip2 become gigabytes before its header is read."""
+    if archive.getinfo(name).compress_type not in PACKED:
+        raise BadCell(f"has {name[:40]} packed as numpy packs nothing (bzip2, LZMA)")
+    return cast(BinaryIO, archive.open(name))
 
 
 def npy_header(file: BinaryIO) -> NpyHeader:

@@ -18,6 +18,7 @@ trimesh = pytest.importorskip("trimesh")
 BOX = trimesh.Trimesh(box().vertices, box().faces, process=False).export(file_type="glb")
 HEAD, BINARY = _chunks(BOX)
 OBJ = b"v 0 0 0\nv 1 0 0\nv 0 1 0\n"
+WIDE = OBJ + b"v 9 9 0\nf 1 2 4\n"  # in which the first three points are near each other
 SOLID = (
     b"solid a\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\n"
     b"endfacet\nendsolid a\n"
@@ -53,8 +54,8 @@ MANY = {
     "empty nodes": (glb({"nodes": [{"mesh": 0}, *[{}] * 30_000]}), "30001 parts"),
     "solids": (SOLID * (MOST_SOLIDS + 1), "5001 parts"),
     "solids in capitals": (SOLID.replace(b"solid", b"SOLID") * (MOST_SOLIDS + 1), "5001 parts"),
-    "materials": (OBJ + b"usemtl a\nf 1 2 3\nusemtl b\nf 3 2 1\n" * 10_000, ""),
-    "material files": (OBJ + b"mtllib a\n usemtl a\r\nf 1 2 3\n" * 10_000, ""),
+    "materials": (WIDE + b"usemtl a\nf 1 2 3\nusemtl b\nf 3 2 1\n" * 10_000, ""),
+    "material files": (WIDE + b"mtllib a\n usemtl a\r\nf 1 2 3\n" * 10_000, ""),
 }
 
 

@@ -116,3 +116,22 @@ def test_a_leaf_of_a_number_is_of_enough_groups(head: str, kind: str) -> None:
         for leaf in np.unique(of_tree)
     )
     assert alone < least or (head == "boosted" and kind == "a row each")
+
+
+@pytest.mark.parametrize("head", members.GROWERS)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_trees_of_rows_without_any_value_say_the_shares(head: str, classes: int) -> None:
+    answers = np.repeat(np.arange(classes), np.arange(1, classes + 1) * 10)
+    x, group = np.full((len(answers), 4), np.nan), np.arange(len(answers))
+    fitted = members.fit(
+        Member(head=head),  # type: ignore[arg-type]
+        x,
+        answers,
+        np.ones(len(answers)),
+        classes,
+        0,
+        group,
+        5,
+    )
+    shares = np.bincount(answers) / len(answers)
+    assert np.allclose(fitted.of(x[:2]), shares, atol=1e-3)

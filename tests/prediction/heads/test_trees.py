@@ -20,6 +20,7 @@ X = RNG.normal(size=(300, 6))
 X[RNG.random(X.shape) < 0.2] = np.nan
 NUMBER = np.nan_to_num(X[:, 0]) * 3 + (np.nan_to_num(X[:, 1]) > 0) + RNG.normal(size=300)
 WEIGHTS = RNG.integers(1, 4, 300).astype(float)
+NUMBER -= np.average(NUMBER, weights=WEIGHTS)  # what scikit-learn's boosting starts from
 FRESH = np.where(RNG.random((200, 6)) < 0.3, np.nan, RNG.normal(size=(200, 6)))
 
 

@@ -302,7 +302,7 @@ def test_trees_of_a_number_that_an_earlier_version_grew_are_told_and_not_saved(
     if not told:
         again.save_pretrained(tmp_path / "again")
         return
-    with pytest.raises(GobelinError, match="a leaf of them can be the number of one row. Fit anew"):
+    with pytest.raises(GobelinError, match="they can tell the number of one row. Fit anew"):
         again.save_pretrained(tmp_path / "again")
 
 

@@ -22,6 +22,8 @@ MOST_HEADER = 2**24  # bytes of the header of a PLY file
 MOST_FACES = 4_000_000  # of one mesh
 # Parts of one mesh, which trimesh opens one by one: 20,000 of a GLB take 5 s, 5,000 of an STL 5 s.
 MOST_PARTS, MOST_SOLIDS = 20_000, 5_000
+# Faces as large as the mesh itself, one on the other. Drawing one in 12 views takes 8 ms.
+MOST_LAYERS = 4_000
 MOST_STEPS = 500_000  # from the top of a GLB to each of its nodes: 5 s
 MOST_MATERIALS = 1_000  # of an OBJ. Of more, the lines that name them are left out.
 # Memory that decoding takes, in multiples of the file's size: texts become numbers and lists.
@@ -182,6 +184,15 @@ def refuse_many(faces: int) -> None:
     """BadCell for more vertices or faces than a mesh may have."""
     if faces > MOST_FACES:
         raise BadCell(f"has {faces} vertices or faces; at most {MOST_FACES}")
+
+
+def refuse_layers(layers: float) -> None:
+    """BadCell for a mesh whose faces, drawn one by one, fill a picture too many times."""
+    if round(layers) > MOST_LAYERS:
+        raise BadCell(
+            f"has faces as large as itself, {round(layers)} times over; at most {MOST_LAYERS}."
+            " Cut long faces, leave out what lies on each other, and save it again"
+        )
 
 
 def _refuse_parts(count: int, most: int = MOST_PARTS) -> None:

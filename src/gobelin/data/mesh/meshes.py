@@ -36,6 +36,7 @@ from gobelin.data.mesh.headers import (
     checked,
     form_of,
     is_mesh,
+    refuse_layers,
     refuse_many,
     unread_format,
     without_materials,
@@ -78,6 +79,17 @@ class Mesh:
     def areas(self) -> np.ndarray:
         """float64 [F]"""
         return np.asarray(np.linalg.norm(self.normals, axis=1) / 2)
+
+    @cached_property
+    def layers(self) -> float:
+        """How often the faces fill a picture of the mesh, at most: the sum of their longest sides
+        squared, over the squared diagonal of its box."""
+        reach = float(np.linalg.norm(np.ptp(self.vertices, axis=0)))
+        sides = (((self.corners[:, k] - self.corners[:, k - 1]) / reach) ** 2 for k in range(3))
+        longest = np.zeros(len(self.faces))
+        for side in sides:
+            np.maximum(longest, side.sum(1), out=longest)
+        return float(longest.sum())
 
     @cached_property
     def closed(self) -> bool:
@@ -133,6 +145,7 @@ def decode_mesh(
                 skip_materials=form != "glb" and materials is None,
             )
             mesh, removed = _joined(scene, library)
+            refuse_layers(mesh.layers)
     except (BadCell, GobelinError):
         raise
     except IndexError as error:

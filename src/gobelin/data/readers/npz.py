@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from gobelin.core.errors import GobelinError, some
 from gobelin.data.budget import refuse
 from gobelin.data.dataset import declared
 from gobelin.data.files import BadCell
-from gobelin.data.npy import DAMAGED_ZIP, NpyHeader, npy_array, npy_header
+from gobelin.data.npy import DAMAGED_ZIP, NpyHeader, npy_array, npy_header, npz_member
 from gobelin.data.values.narrow import float32
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
@@ -128,8 +128,8 @@ def _classes(labels: Sequence[Any]) -> bool:
 
 
 def _header(archive: zipfile.ZipFile, member: str) -> NpyHeader:
-    with archive.open(member) as file:
-        return npy_header(cast(BinaryIO, file))
+    with npz_member(archive, member) as file:
+        return npy_header(file)
 
 
 def _kind(header: NpyHeader, path: Path, member: str) -> str:
@@ -148,8 +148,7 @@ def _kind(header: NpyHeader, path: Path, member: str) -> str:
 def _items(archive: zipfile.ZipFile, member: str) -> Iterator[np.ndarray]:
     """Each image or volume of an array; one is in memory, unless columns come first."""
     header = _header(archive, member)
-    with archive.open(member) as opened:
-        file = cast(BinaryIO, opened)
+    with npz_member(archive, member) as file:
         if header.by_column:
             yield from npy_array(file, lambda _: None)
             return
@@ -187,8 +186,8 @@ def _labels(archive: zipfile.ZipFile, member: str | None, count: int, path: Path
     """A label a row: a number, or a list of the numbers of the labels that are 1; None for none."""
     if member is None:
         return [None] * count
-    with archive.open(member) as file:
-        values = npy_array(cast(BinaryIO, file), lambda h: refuse(str(path), "cells", h.count))
+    with npz_member(archive, member) as file:
+        values = npy_array(file, lambda h: refuse(str(path), "cells", h.count))
     if len(values.shape) not in (1, 2) or len(values) != count:
         raise GobelinError(
             f"{path}, {member}: {count} labels were expected, found an array of the shape"

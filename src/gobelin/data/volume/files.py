@@ -35,7 +35,14 @@ from gobelin.data.files import (
     spread,
     visible_files,
 )
-from gobelin.data.npy import DAMAGED_ZIP, NPY_SIGNATURE, NpyHeader, npy_array, npy_header
+from gobelin.data.npy import (
+    DAMAGED_ZIP,
+    NPY_SIGNATURE,
+    NpyHeader,
+    npy_array,
+    npy_header,
+    npz_member,
+)
 from gobelin.data.tar_members import member_of
 from gobelin.data.values.narrow import float32
 from gobelin.data.volume.nifti import is_nifti, open_nifti
@@ -170,13 +177,13 @@ def _open_npz(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
                 raise BadCell(f"holds {len(grids)} arrays ({listed}); one volume was expected")
             spacing = None
             if f"{SPACING}.npy" in names:
-                with archive.open(f"{SPACING}.npy") as file:
-                    spacing = _three_sides(npy_array(cast(BinaryIO, file), _three_numbers))
-            with archive.open(grids[0]) as file:
-                header = npy_header(cast(BinaryIO, file))
+                with npz_member(archive, f"{SPACING}.npy") as file:
+                    spacing = _three_sides(npy_array(file, _three_numbers))
+            with npz_member(archive, grids[0]) as file:
+                header = npy_header(file)
                 _affordable(header)
-            with decoding(_needed(header)), archive.open(grids[0]) as file:
-                return _of_array(npy_array(cast(BinaryIO, file), _affordable), spacing)
+            with decoding(_needed(header)), npz_member(archive, grids[0]) as file:
+                return _of_array(npy_array(file, _affordable), spacing)
     except DAMAGED_ZIP as error:
         raise BadCell(f"is no .npz file, or is damaged ({str(error)[:60]})") from error
 

@@ -43,7 +43,8 @@ GROWERS: dict[str, Callable[..., Trees]] = {
 TREES = tuple(GROWERS)  # heads that are trees
 # heads that are given components, with zeros for an absent field, and draw nothing
 LINEAR = ("linear", "ordered", "logarithm", *WIDTHS)
-LEAVES_OF_GROUPS = "leaves of groups"  # in a saved pool: no leaf of a number is of a single row
+# in a saved pool: trees of a number tell no single row, by a leaf or by what they start from
+LEAVES_OF_GROUPS = "leaves and starts of groups"
 SMALLEST = 1e-6  # probability of a class that a head gives at least
 
 
@@ -264,7 +265,7 @@ def fit(
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
     classes, int [n, C] of labels, or float [n] where outputs is 1. weights: [n]. group: int [n]. A
     leaf of a number is the mean of `least_groups` groups or more: of fewer, it would tell theirs.
-    zero: what the number 0 is among the answers."""
+    Numbers have a rounded mean of 0. zero: what the number 0 is among the answers."""
     several = answers.ndim == 2
     if member.head in LINEAR:
         with one_thread():
@@ -275,13 +276,15 @@ def fit(
     columns = np.flatnonzero(~np.isnan(x).all(0))
     alone = outputs > 1 and not several and len(np.unique(answers)) < 2
     if not len(columns) or alone:
-        # nothing to cut: a linear head without inputs says what all rows say together
-        line = replace(member, head="linear")
-        lone = fit(line, x[:, :0], answers, weights, outputs, seed, group, least_groups)
-        answer = lone.of(x[:1, :0])[0]
+        if outputs == 1:
+            return Fitted(member, trees.constant(np.zeros(1)), columns, several)
+        # nothing to cut: a linear head whose input is 0 says what all rows say together
+        line, nothing = replace(member, head="linear"), np.zeros((len(x), 1))
+        lone = fit(line, nothing, answers, weights, outputs, seed, group, least_groups)
+        answer = lone.of(nothing[:1])[0]
         if several:
             answer = answer if member.head == "forest" else special.logit(answer)
-        elif member.head != "forest" and outputs > 1:
+        elif member.head != "forest":
             answer = np.log(answer)
         return Fitted(member, trees.constant(answer), columns, several)
     from sklearn import config_context

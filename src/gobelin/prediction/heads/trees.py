@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,14 +128,17 @@ def boosted(
 
     x: [n, K], nan for a missing value. answers: int [n] of classes 0 .. outputs - 1, or numbers
     where outputs is 1, or labels int [n, outputs], of which each has trees of its own. A class that
-    no row has gets the logit of one row in n + C. least_leaf: rows that a leaf needs, if more than
-    that of the shape."""
+    no row has gets the logit of one row in n + C. Numbers start from 0, which is a rounded mean
+    (`middle_and_spread`): of the exact means of two models that differ by a row, the difference
+    tells its answer. least_leaf: rows that a leaf needs, if more than that of the shape."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     numeric = outputs == 1
     if answers.ndim == 2:
         return _boosted_labels(x, answers, weights, rounds, seed, shape)
-    grower = HistGradientBoostingRegressor if numeric else HistGradientBoostingClassifier
+    grower: Any = HistGradientBoostingClassifier
+    if numeric:
+        grower = partial(HistGradientBoostingRegressor, loss=_from_zero(weights))
     fitted = grower(
         max_iter=rounds,
         learning_rate=min(WORK / rounds, FASTEST) if shape.rate is None else shape.rate,
@@ -157,6 +161,19 @@ def boosted(
         base[known] = start
         output = np.tile(known, len(fitted._predictors))
     return _joined(tables, output, base)
+
+
+def _from_zero(weights: np.ndarray) -> Any:  # noqa: ANN401 - a loss of scikit-learn
+    """The squared error, which boosting starts from 0 with and not from the mean. weights: [n]."""
+    from sklearn._loss.loss import HalfSquaredError
+
+    class FromZero(HalfSquaredError):  # type: ignore[misc]
+        def fit_intercept_only(
+            self, y_true: np.ndarray, sample_weight: np.ndarray | None = None
+        ) -> np.ndarray:
+            return np.zeros((), y_true.dtype)
+
+    return FromZero(sample_weight=weights)
 
 
 def forest(

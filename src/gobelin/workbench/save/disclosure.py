@@ -20,7 +20,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, TREES
 
 KEPT = "kept.json"  # in the stage of every encoder
-LEAVES = "an earlier version grew its trees, and a leaf of them can be the number of one row"
+LEAVES = "an earlier version grew its trees, and they can tell the number of one row"
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 # {name: sentence}. {k} is `data.least_groups`.
