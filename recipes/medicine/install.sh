@@ -4,4 +4,5 @@
 set -e
 pip install 'gobelin[medical]'
 pip install --no-deps nilearn torchxrayvision
-sudo apt-get install --yes mricron-data invesalius-examples
+as_root=$([ "$(id -u)" = 0 ] || echo sudo)
+$as_root apt-get install --yes mricron-data invesalius-examples
