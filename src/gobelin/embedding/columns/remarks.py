@@ -13,7 +13,7 @@ import numpy as np
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, set_kind
-from gobelin.data.values.dates import days
+from gobelin.data.values.dates import days, is_month
 from gobelin.data.values.numbers import is_code, looks_written, means_none, number, numbers_of
 from gobelin.data.values.path_spelling import without_suffix
 from gobelin.data.values.spelling import case_remark, garbled_remark, spelled
@@ -21,6 +21,9 @@ from gobelin.data.values.spelling import case_remark, garbled_remark, spelled
 NAMED = 50  # values of a column that may name files without a suffix
 LEAST_COPIES = 10  # rows that a copy of the target has
 ADDRESS = re.compile(r"<[^<>]*\bat 0x[0-9a-fA-F]{4,}>")  # an object as Python prints it
+NUMBERS = re.compile(r"\d+(?:[.,:]\d+)*")
+BEGINS = re.compile(r"\W*\d")
+YEAR = re.compile(r"(?<!\d)(?:1[5-9]|20)\d\d(?!\d)|'\d\d(?!\d)")
 # a value as Python prints it
 PRINTED = re.compile(
     r"(?:\w+\.)*(?:tensor|array|Timestamp|Timedelta|Period|Decimal|Fraction|date|datetime|time"
@@ -64,7 +67,8 @@ def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
     if len({spelled(v) for v in values}) < 3:
         return ""
     texts = [v for v in values if isinstance(v, str)]
-    if (first := looks_written(values)) and np.mean([len(v.split()) for v in texts]) < 3:
+    first = looks_written(values) if np.mean([len(v.split()) for v in texts] or 0) < 3 else ""
+    if first := first or _numbers_in_words(texts):
         odd = odd_one(texts)
         read = (
             f"{(odd or first)[:40]!r} and the like are read as"
@@ -77,6 +81,20 @@ def names_remark(name: str, values: Sequence[Any], kind: str) -> str:
             " 2026-12-24."
         )
     return case_remark(values) if kind == "category" else ""
+
+
+def _numbers_in_words(texts: Sequence[str]) -> str:
+    """The first of the texts, where nearly all hold numbers between few different words, and begin
+    with a number or name a year or a month, as 6 ft 3 in and 12 Ocak 2021; '' for other texts."""
+    held = [v for v in texts if BEGINS.match(v) or YEAR.search(v) or _names_month(v)]
+    frames = {NUMBERS.sub("0", v.lower()) for v in held}
+    many = held and len(held) >= 0.9 * len(texts) and 2 * len(frames) <= len(set(held))
+    return held[0] if many else ""
+
+
+def _names_month(text: str) -> bool:
+    words = re.match(r"([^\W\d_]+)\W{1,2}\d", text)
+    return words is not None and is_month(words[1])
 
 
 def without_target(names: Sequence[str]) -> str:

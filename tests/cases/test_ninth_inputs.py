@@ -1,0 +1,83 @@
+"""Inputs of strangers, for the ninth time: what was planted must be read, or told in a line."""
+
+from __future__ import annotations
+
+import datetime
+
+import pandas as pd
+import pytest
+
+from gobelin.data.dataset import Dataset
+from gobelin.data.fields import Column
+from gobelin.data.tables.frames import from_frame
+from gobelin.data.values.dates import days
+from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.schema import Choices
+
+ROWS = 60
+DAYS = [datetime.date(2021, 1, 1) + datetime.timedelta(days=23 * k) for k in range(ROWS)]
+
+FIRST = "oak elm ash fir yew bay box sal gum fig".split()
+SECOND = "north south east west upper lower".split()
+RUSSIAN = ("января", "февраля", "марта")
+
+
+def labelled(**columns: list) -> Dataset:
+    return from_frame(
+        pd.DataFrame({**columns, "size": [0.5, 1.5, 2.25] * 20, "label": ["a", "b"] * 30})
+    )
+
+
+def column_of(data: Dataset, name: str) -> Column:
+    return next(c for c in schema.infer(data, "label", Choices()).columns if c.name == name)
+
+
+def nth(day: int) -> str:
+    return f"{day}{'th' if 10 < day < 14 else {1: 'st', 2: 'nd', 3: 'rd'}.get(day % 10, 'th')}"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [f"{d:%B} {nth(d.day)}, {d.year}" for d in DAYS],
+        [f"{nth(d.day)} {d:%b} {d.year}" for d in DAYS],
+        [f"{nth(d.day)} of {d:%B} {d.year}" for d in DAYS],
+        [f"{d:%A}, {nth(d.day)} {d:%B} {d.year}" for d in DAYS],
+        [f"{d:%b} {d.day}, {d.year} at 12:00 AM" for d in DAYS],
+    ],
+)
+def test_days_may_be_counted_and_may_have_a_time_behind_at(written: list[str]) -> None:
+    assert column_of(labelled(x=written), "x").kind == "date"
+    assert [days(text) for text in written] == [days(d) for d in DAYS]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [f"{d.day} {RUSSIAN[d.month % 3]} {d.year}" for d in DAYS],
+        [f"{d:%b-%y}" for d in DAYS],
+        [f"{d:%b'%y}" for d in DAYS],
+        [f"H{1 + d.month // 7} {d.year}" for d in DAYS],
+        [f"{k} days ago" for k in range(ROWS)],
+        [f"{1 + k // 20} hr {k % 20} min" for k in range(ROWS)],
+        [f"{5 + k % 2} ft {k % 12} in" for k in range(ROWS)],
+        [f"c. {1900 + k % 25}" if k % 3 else str(1900 + k % 25) for k in range(ROWS)],
+    ],
+)
+def test_numbers_between_few_words_are_told(written: list[str]) -> None:
+    column = column_of(labelled(x=written), "x")
+    assert column.kind in ("text", "category")
+    assert "not as numbers or dates" in column.remark
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [f"a film about {FIRST[k % 10]} and {SECOND[k // 10]} ({1950 + k})" for k in range(ROWS)],
+        [f"user {k % 6}" for k in range(ROWS)],
+        [f"{k} {FIRST[k % 10]} {SECOND[k // 10]} street in town" for k in range(ROWS)],
+        ["red", "blue", "green"] * 20,
+    ],
+)
+def test_of_other_names_nothing_is_told(written: list[str]) -> None:
+    assert column_of(labelled(x=written), "x").remark == ""
