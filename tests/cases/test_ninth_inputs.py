@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import io
+from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column
@@ -81,3 +85,20 @@ def test_numbers_between_few_words_are_told(written: list[str]) -> None:
 )
 def test_of_other_names_nothing_is_told(written: list[str]) -> None:
     assert column_of(labelled(x=written), "x").remark == ""
+
+
+@pytest.mark.parametrize(
+    "spelled", [repr, lambda b: f"\\x{b.hex()}", bytes.hex, lambda b: f"0x{b.hex()}"]
+)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
+def test_bytes_of_files_in_words_are_no_texts(spelled: Callable[[bytes], str], kind: str) -> None:
+    def drawn(k: int) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(np.full((8, 8, 3), 4 * k, np.uint8)).save(out, kind)
+        return out.getvalue()
+
+    column = column_of(labelled(picture=[spelled(drawn(k)) for k in range(ROWS)]), "picture")
+    assert column.role == "ignore"
+    assert "the bytes of a file, written as a text" in column.remark
+    read = column_of(labelled(picture=[drawn(k) for k in range(ROWS)]), "picture")
+    assert (read.kind, read.role) == ("image", "cell")

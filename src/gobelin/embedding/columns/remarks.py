@@ -31,17 +31,32 @@ PRINTED = re.compile(
     re.DOTALL,
 )
 
+LONG = 64  # letters, of a file's bytes at least
+# bytes of a file, as Python prints them or as a database writes them
+FILE_BYTES = re.compile(
+    r"b'.*\\x.*'|b\".*\\x.*\""
+    r"|(?:\\{0,2}x|0x)?(?:89504e47|ffd8ff|47494638|52494646|424d|49492a00|4d4d002a|664c6143)[0-9a-f]+",
+    re.IGNORECASE | re.DOTALL,
+)
 
-def of_addresses(values: Sequence[Any]) -> str:
-    """A line for a column of addresses: Python printed objects, and nothing of what is in them; ''
-    for another column."""
-    printed = [v for v in values if isinstance(v, str) and ADDRESS.fullmatch(v)]
-    if 2 * len(printed) <= len(values):
-        return ""
-    return (
-        f"not used: {printed[0][:40]!r} is what Python prints of an object, without what is in it."
-        " Write that: images as files, numbers as numbers."
-    )
+
+def of_objects(values: Sequence[Any]) -> str:
+    """A line for a column of addresses, as Python prints an object without what is in it, or of the
+    bytes of files, in the words of Python or as hexadecimal digits; '' for another column."""
+    texts = [v for v in values if isinstance(v, str)]
+    printed = [v for v in texts if ADDRESS.fullmatch(v)]
+    if 2 * len(printed) > len(values):
+        return (
+            f"not used: {printed[0][:40]!r} is what Python prints of an object, without what is in"
+            " it. Write that: images as files, numbers as numbers."
+        )
+    held = [v for v in texts if len(v) >= LONG and FILE_BYTES.fullmatch(v)]
+    if 2 * len(held) > len(values):
+        return (
+            f"not used: {held[0][:20]!r} begins the bytes of a file, written as a text. Write them"
+            " as base64, or as files that the cells name, or save the table as Parquet."
+        )
+    return ""
 
 
 def printed_remark(values: Sequence[Any], kind: str) -> str:
