@@ -15,6 +15,7 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.values.dates import days
+from gobelin.data.values.spelling import case_remark
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
 
@@ -102,3 +103,14 @@ def test_bytes_of_files_in_words_are_no_texts(spelled: Callable[[bytes], str], k
     assert "the bytes of a file, written as a text" in column.remark
     read = column_of(labelled(picture=[drawn(k) for k in range(ROWS)]), "picture")
     assert (read.kind, read.role) == ("image", "cell")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(">50K", ">50K."), ("cat", "cat;"), ("left", "Left."), ("St", "St. ,")]
+)
+def test_values_that_differ_in_a_point_at_their_end_are_told(one: str, other: str) -> None:
+    values = [one, "third", other] * 20
+    assert "are read as two different values" in column_of(labelled(x=values), "x").remark
+    frame = pd.DataFrame({"size": [0.5, 1.5, 2.25] * 20, "label": values})
+    assert "are read as two different values" in column_of(from_frame(frame), "label").remark
+    assert case_remark(["A+", "A", "A-", "C", "C#", "...", "?"]) == ""
