@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import io
+import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from PIL import Image
 
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column
+from gobelin.data.read import read
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.values.dates import days
 from gobelin.data.values.spelling import case_remark
@@ -114,3 +117,39 @@ def test_values_that_differ_in_a_point_at_their_end_are_told(one: str, other: st
     frame = pd.DataFrame({"size": [0.5, 1.5, 2.25] * 20, "label": values})
     assert "are read as two different values" in column_of(from_frame(frame), "label").remark
     assert case_remark(["A+", "A", "A-", "C", "C#", "...", "?"]) == ""
+
+
+@pytest.mark.parametrize("parts", [("",), ("train", "test")])
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("images", "masks"), True),
+        (("JPEGImages", "SegmentationClass"), True),
+        (("input", "target", "cat"), True),
+        (("image", "cat"), False),
+        (("masked", "bare"), False),
+    ],
+)
+def test_halves_of_rows_that_are_read_as_classes_are_told(
+    names: tuple[str, ...],
+    told: bool,
+    parts: tuple[str, ...],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for k, (part, name) in enumerate(itertools.product(parts, names)):
+        folder = tmp_path / part / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8), (20 * k, 0, 0)).save(folder / "1.png")
+    data = read(tmp_path)
+    assert set(data.values("class")) == set(names)
+    assert ("are read as classes. If each row has a file in each of them" in caplog.text) == told
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "Case Weight", "fnlwgt", "survey.wt"])
+@pytest.mark.parametrize("weights", [["1,5", "0,5", "1"], ["1", "0", "1"], [77516.0, 83311.0, 2.5]])
+def test_weights_of_rows_that_are_read_as_a_feature_are_told(name: str, weights: list) -> None:
+    column = column_of(labelled(**{name: weights * 20}), name)
+    assert column.role == "cell"
+    assert "how much each row counts, and is read as a feature" in column.remark
+    assert column_of(labelled(weight=weights * 20), "weight").remark.count("row counts") == 0

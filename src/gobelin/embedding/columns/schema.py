@@ -240,7 +240,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
-    remark = unread or bid.remark or role_remark(name, values)
+    remark = unread or " ".join(filter(None, (bid.remark, role_remark(name, values))))
     remark = remark or printed or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
 
