@@ -7,12 +7,14 @@ import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column
 from gobelin.data.read import read
@@ -21,6 +23,8 @@ from gobelin.data.values.dates import days
 from gobelin.data.values.spelling import case_remark
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
+from gobelin.embedding.encoders import TrainingCells
+from gobelin.embedding.encoders.table import Table
 
 ROWS = 60
 DAYS = [datetime.date(2021, 1, 1) + datetime.timedelta(days=23 * k) for k in range(ROWS)]
@@ -153,3 +157,24 @@ def test_weights_of_rows_that_are_read_as_a_feature_are_told(name: str, weights:
     assert column.role == "cell"
     assert "how much each row counts, and is read as a feature" in column.remark
     assert column_of(labelled(weight=weights * 20), "weight").remark.count("row counts") == 0
+
+
+@pytest.mark.parametrize(
+    ("years", "told"),
+    [(0, False), (1, False), (33, True), (-60, True), (-543, True), (543, True)],
+)
+@pytest.mark.parametrize("write", [str, lambda d: f"{d:%d.%m.%Y}", pd.Timestamp])
+def test_dates_far_from_those_of_training_are_told(
+    years: int, told: bool, write: Callable[[datetime.date], Any]
+) -> None:
+    data = labelled(x=[str(d) for d in DAYS])
+    known = schema.infer(data, "label", Choices(schema={"size": "ignore"}))
+    (field,) = known.fields
+    table = Table().fit(TrainingCells(data.cells(field)), field, {"x": "date"}, Runtime())
+    new = [None, *({"x": write(d.replace(year=d.year + years, day=1))} for d in DAYS)]
+    if write is pd.Timestamp and abs(years) > 300:
+        new = [{"x": datetime.datetime(2023 + years, 1, 1 + k)} for k in range(9)]
+    far = table.far(new)
+    assert set(far) == ({"x"} if told else set())
+    if told:
+        assert far["x"].low[:4] in ("2021", "2022") and far["x"].high[:4] in ("2023", "2024")
