@@ -21,6 +21,8 @@ from gobelin.data.read import read
 from gobelin.data.tables.frames import from_frame
 from gobelin.data.values.dates import days
 from gobelin.data.values.spelling import case_remark
+from gobelin.data.volume.files import open_volume
+from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import TrainingCells
@@ -178,3 +180,27 @@ def test_dates_far_from_those_of_training_are_told(
     assert set(far) == ({"x"} if told else set())
     if told:
         assert far["x"].low[:4] in ("2021", "2022") and far["x"].high[:4] in ("2023", "2024")
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((16, 20, 3), True),
+        ((16, 20, 4), True),
+        ((28, 28, 1), True),
+        ((3, 16, 20), True),
+        ((16, 3, 20), False),
+        ((16, 16, 16), False),
+        ((3, 4, 3), False),
+        ((16, 16, 16, 3), False),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_arrays_of_images_that_are_read_as_volumes_are_told(
+    shape: tuple[int, ...], told: bool, kind: type, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.ones(shape, kind))
+    np.savez(tmp_path / "x.npz", x=np.ones(shape, kind))
+    for name in ("x.npy", "x.npz"):
+        volume, note = open_volume(name, tmp_path, VolumeOpening())
+        assert volume.values.shape == (*shape, 1)[:4] and ("may be an image" in note) == told
