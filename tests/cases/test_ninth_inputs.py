@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from gobelin.data.volume.volumes import VolumeOpening
 from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import TrainingCells
+from gobelin.embedding.encoders.series import Series
 from gobelin.embedding.encoders.table import Table
 
 ROWS = 60
@@ -204,3 +206,55 @@ def test_arrays_of_images_that_are_read_as_volumes_are_told(
     for name in ("x.npy", "x.npz"):
         volume, note = open_volume(name, tmp_path, VolumeOpening())
         assert volume.values.shape == (*shape, 1)[:4] and ("may be an image" in note) == told
+
+
+@pytest.mark.parametrize(
+    ("planted", "told"),
+    [
+        ([-999.0], "samples of -999, which may mean missing"),
+        ([9999.0, 9999.0], "samples of 9999, which may mean missing"),
+        (
+            [0.25, None, 0.75, -99.0],
+            "missing samples filled in, samples of -99, which may mean missing",
+        ),
+        ([0.0], ""),
+        ([1.5], ""),
+        ([-998.0], ""),
+    ],
+)
+def test_samples_that_may_mean_missing_are_told(planted: list, told: str) -> None:
+    waves = [[*np.sin(np.arange(30.0) + k), *planted, 0.5] for k in range(ROWS)]
+    data = labelled(x=waves)
+    known = schema.infer(data, "label", Choices(schema={"size": "ignore"}))
+    (field,) = known.fields
+    cells = data.cells(field)
+    fitted = Series().fit(TrainingCells(cells), field, {"x": "series"}, Runtime())
+    assert {fitted.decode(cell, data.root)[1] for cell in cells if cell} == {told}
+    steps = {"x": [0, 99, 0, 99, 99, 0, 0, 1, 99]}
+    assert fitted.decode(steps, data.root)[1] == ""
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [1.0, None, 3.0, 4.0],
+        [1, 2, float("nan"), 4],
+        [[1.0, 2.0, None, 0.5], [3.0, None, 5.0, 7.0]],
+        [None, 2.5, 3.5],
+        ["a red apple", None, "a green one"],
+        [None, None],
+        [],
+    ],
+)
+@pytest.mark.parametrize("held", [list, tuple, np.array, pd.array])
+def test_a_hole_in_a_list_of_a_frame_is_that_of_a_file(
+    cell: list, held: Callable[[list], Any], tmp_path: Path
+) -> None:
+    if (held is np.array and any(isinstance(v, list) for v in cell)) or (
+        held is pd.array and not all(isinstance(v, int | float) for v in cell)
+    ):
+        held = list
+    line = json.dumps({"x": cell, "y": 1}).replace("NaN", "null")
+    (tmp_path / "a.jsonl").write_text(f"{line}\n{line}\n")
+    frame = pd.DataFrame({"x": [held(cell), held(cell)], "y": [1, 1]})
+    assert from_frame(frame).values("x") == read(tmp_path / "a.jsonl").values("x")

@@ -61,7 +61,7 @@ def _stand_in_day(values: Sequence[Any], order: str) -> str:
     counts = Counter(x for v in values if not means_none(v) and (x := days(v, order)) is not None)
     for x in (min(counts, default=0), max(counts, default=0)):
         others = [other for other in counts if other != x]
-        if _often(counts[x], counts.total()) and len(others) > 2 and _is_far(x, others):
+        if _often(counts[x], counts.total()) and len(others) > 2 and is_far(x, others):
             return f"{_date(x)} is read as a date; where it means missing, leave the cell empty."
     return ""
 
@@ -136,7 +136,7 @@ def _stand_in(values: Sequence[Any], writing: Writing) -> str:
     counts = Counter(numbers)
     for x in sorted(STAND_INS & set(counts)):
         others = [n for n in counts if n != x and n not in STAND_INS]
-        if _often(counts[x], len(numbers)) and len(others) > 2 and _is_far(x, others):
+        if _often(counts[x], len(numbers)) and len(others) > 2 and is_far(x, others):
             return f"{x:g} is read as a number; where it means missing, leave the cell empty."
     return ""
 
@@ -145,7 +145,7 @@ def _often(count: int, of: int) -> bool:
     return count >= max(3, 0.02 * of)
 
 
-def _is_far(x: float, others: Sequence[float]) -> bool:
+def is_far(x: float, others: Sequence[float]) -> bool:
     """Whether a number is further from all others than these are from each other."""
     low, high = min(others), max(others)
     return x < low - (high - low) or x > high + (high - low)
