@@ -258,3 +258,20 @@ def test_a_hole_in_a_list_of_a_frame_is_that_of_a_file(
     (tmp_path / "a.jsonl").write_text(f"{line}\n{line}\n")
     frame = pd.DataFrame({"x": [held(cell), held(cell)], "y": [1, 1]})
     assert from_frame(frame).values("x") == read(tmp_path / "a.jsonl").values("x")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["79E6", "12E3", "45E1"], "'79E6' is read as 79000000; as the name of something"),
+        (["1234", "12e4", "9981"], "'12e4' is read as 120000; as the name of something"),
+        (["1E5", "7", "2"], "'1E5' is read as 100000; as the name of something"),
+        (["1.5e3", "2.5e3", "7.25e1"], ""),
+        (["1e-05", "2e-05", "1e+20"], ""),
+        (["1", "2.5", "4e2"], ""),
+    ],
+)
+def test_codes_that_are_powers_of_ten_are_told(written: list[str], said: str) -> None:
+    column = column_of(labelled(x=written * 20), "x")
+    assert column.kind == "number"
+    assert column.remark.startswith(said) if said else column.remark == ""

@@ -18,6 +18,7 @@ MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing
 STAND_INS = {0, *(sign * (10**digits - 1) for sign in (-1, 1) for digits in (2, 3, 4, 5))}
 TENTH = re.compile(r"\d+\.[1-9]")  # 1.1, which 1.10 is too, but for versions
+CODE = re.compile(r"\d+(?:[eE]\d+)?")  # 79E6 is a number too; programs write 7.9e+07
 TIME_NAME = re.compile(
     r"(?i:.*(?:date|time|datum|zeit|fecha|stamp|epoch)|.*[_ ]at|.*[a-z]At)|.*(?:Date|Time).*"
 )
@@ -83,8 +84,10 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
     written plainly.
     """
     texts = [v for v in values if isinstance(v, str) and not writing.means_none(v)]
-    if any(is_code(v) for v in texts):
-        code = next(v for v in texts if is_code(v))
+    code = next((v for v in texts if is_code(v)), "")
+    if all(CODE.fullmatch(v.strip()) for v in texts):
+        code = code or next((v for v in texts if not v.strip().isdigit()), "")
+    if code:
         return (
             f"{code[:40]!r} is read as {writing.number(code):.15g}; as the name of something with"
             f" {set_kind(name, 'category')}."
