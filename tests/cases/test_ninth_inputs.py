@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from gobelin import Workbench
+from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Runtime
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column
@@ -275,3 +277,37 @@ def test_codes_that_are_powers_of_ten_are_told(written: list[str], said: str) ->
     column = column_of(labelled(x=written * 20), "x")
     assert column.kind == "number"
     assert column.remark.startswith(said) if said else column.remark == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([f"<{k}.5" if k % 3 == 0 else f"{k}.25" for k in range(ROWS)], "Cells such as '<0.5'"),
+        ([f"{k}.7M" if k % 2 else f"{900 - k}K" for k in range(ROWS)], "Cells such as '900K'"),
+        ([f"{k}h {k % 7}m" for k in range(ROWS)], "Cells such as '0h 0m'"),
+        ([f"{'Ab'[k % 2]}{k // 2}" for k in range(ROWS)], ""),
+    ],
+)
+def test_a_target_of_numbers_that_are_none_is_refused_for_that(
+    answers: list[str], said: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"size": [0.5, 1.5, 2.25] * 20, "label": answers})
+    with pytest.raises(GobelinError) as refused:
+        Workbench(frame, target="label", run=tmp_path / "run").check()
+    assert "0 classes stand in training, validation and test" in str(refused.value)
+    assert ("are no numbers, so all are classes" in str(refused.value)) == bool(said)
+    assert said in str(refused.value)
+
+
+def test_a_lack_of_classes_is_told_with_the_remark_on_the_target(tmp_path: Path) -> None:
+    part = ["train", "valid", "test"]
+    for names in (["Cat", "cat", "cAt"], [">50K", ">50K.", ">50K"], ["yes", "y", "Yes"]):
+        frame = pd.DataFrame(
+            {
+                "size": [0.5, 1.5, 2.25] * 20,
+                "split": part * 20,
+                "label": [names[k % 3] if k < 40 else f"other {k % 3}" for k in range(ROWS)],
+            }
+        )
+        with pytest.raises(GobelinError, match="classes stand in training.* different values"):
+            Workbench(frame, target="label", run=tmp_path / "run").check()
