@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -311,3 +313,22 @@ def test_a_lack_of_classes_is_told_with_the_remark_on_the_target(tmp_path: Path)
         )
         with pytest.raises(GobelinError, match="classes stand in training.* different values"):
             Workbench(frame, target="label", run=tmp_path / "run").check()
+
+
+@pytest.mark.parametrize(
+    "cell", [{"x": 1.5, "z": "b"}, {"x": {"w": 2}, "z": None}, {"x": [1.5, 2.5], "z": True}]
+)
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_objects_in_cells_are_told_with_a_remedy_that_works(
+    cell: dict[str, Any], suffix: str, tmp_path: Path
+) -> None:
+    rows = [{"p": {**cell, "n": k}, "size": k % 7 + 0.5, "label": "ab"[k % 2]} for k in range(ROWS)]
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    column = column_of(read(path), "p")
+    assert column.role == "ignore" and "are objects (x, z, n)" in column.remark
+    flat = from_frame(pd.json_normalize(rows))
+    assert {"p.z", "size"} <= set(flat.column_names) and "p" not in flat.column_names

@@ -60,7 +60,14 @@ def of_objects(values: Sequence[Any]) -> str:
 
 
 def printed_remark(values: Sequence[Any], kind: str) -> str:
-    """A line for a column of values in the words of Python, as tensor(0); '' for another column."""
+    """A line for a column of values in the words of Python, as tensor(0), or of objects of JSON
+    that no encoder reads; '' for another column."""
+    if kind == "unknown" and all(isinstance(v, dict) for v in values):
+        parts = ", ".join(map(str, dict.fromkeys(key for v in values for key in v)))
+        return (
+            f"not used: its cells are objects ({parts[:40]}). Write each part as a column, as"
+            " pandas.json_normalize does."
+        )
     printed = [v for v in values if isinstance(v, str) and PRINTED.fullmatch(v)]
     if kind not in ("text", "category", "unknown") or 2 * len(printed) <= len(values):
         return ""
