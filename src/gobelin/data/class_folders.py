@@ -10,6 +10,7 @@ a patient: the reader of DICOM gives them codes.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -30,6 +31,11 @@ from gobelin.data.walk import Walk
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 DICOM = "dicom"  # a file of it, which is an image or a volume
 NO_CLASSES = {"__MACOSX", "@eaDir"}  # folders that systems add
+# folders of which each holds another file of the same rows
+HALVES = re.compile(
+    r"(?i)(?:images?|imgs?|pictures?|rgb|depths?|masks?|seg(?:mentation)?s?|labels?|annotations?"
+    r"|gt|ground[ _-]?truths?|inputs?|outputs?|targets?|jpegimages|segmentationclass)"
+)
 SEVERAL = {"image": "images", "sound": "sounds", "mesh": "meshes", "volume": "volumes"}
 TABLE_SUFFIXES = {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
 # {kind of the files: suffixes, whether a file begins as one}
@@ -212,7 +218,9 @@ def classes_and_parts(folder: Path, files: Sequence[Path]) -> tuple[list[str], l
                 f" {bare[0].relative_to(folder)} lies in no class folder. Put the files into class"
                 " folders there, or name them in a table."
             )
-        return [place[other] for place in places], [place[part] for place in places]
+        classes = [place[other] for place in places]
+        _tell_halves(folder, set(classes))
+        return classes, [place[part] for place in places]
     tops, seconds = {place[0] for place in places}, {place[1:2] for place in places} - {()}
     if len(tops) == 1 and len(seconds) > 1:
         (top,) = tops
@@ -228,4 +236,17 @@ def classes_and_parts(folder: Path, files: Sequence[Path]) -> tuple[list[str], l
             "/".join(deep),
             deep[0],
         )
+    _tell_halves(folder, tops)
     return [place[0] for place in places], []
+
+
+def _tell_halves(folder: Path, classes: Collection[str]) -> None:
+    """Warn of folders whose names say that each holds one half of every row, no class."""
+    halves = sorted(name for name in classes if HALVES.fullmatch(name))
+    if len(halves) > 1:
+        LOG.warning(
+            "%s: the folders %s are read as classes. If each row has a file in each of them, write"
+            " a table that names these files in columns.",
+            folder,
+            ", ".join(halves),
+        )

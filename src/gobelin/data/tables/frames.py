@@ -212,7 +212,7 @@ def _cell(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping):
         return _file(value, source, name)
     if isinstance(value, list | tuple):
-        return [c for v in value if (c := _cell(v, source, name)) is not None]
+        return [_cell(v, source, name) for v in value]  # a hole keeps its place among numbers
     if isinstance(value, Set):  # its order is another one in each process
         present = [c for v in value if (c := _cell(v, source, name)) is not None]
         return sorted(present, key=lambda c: (type(c).__name__, c))
@@ -239,7 +239,7 @@ def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
     if value.ndim == 3 and value.dtype == np.uint8 and value.shape[2] in (1, 3, 4):
         return png_bytes(value)
     if value.ndim == 1:
-        return [c for v in value.tolist() if (c := _cell(v, source, name)) is not None]
+        return [_cell(v, source, name) for v in value.tolist()]
     raise GobelinError(
         f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no image."
         " Give uint8 [H, W] or [H, W, 3], the bytes of an image file, or a list of numbers."

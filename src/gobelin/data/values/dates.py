@@ -1,4 +1,4 @@
-"""Dates in cells: 2026-12-24, 2026/12/24, 24.12.2026, 12/24/2026, 24 Dec 2026, December 24, 2026,
+"""Dates in cells: 2026-12-24, 2026/12/24, 24.12.2026, 12/24/2026, 24 Dec 2026, December 24th, 2026,
 2026-W05, 2026-05, 2026Q2, and date objects.
 
 With dots the day comes first. With slashes or hyphens and the year at the end, the values of a
@@ -48,7 +48,7 @@ ZONES = {
     **{"JST": 9, "KST": 9, "AEST": 10, "AEDT": 11},
 }
 TIME = (
-    r"(?:[ T,]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
+    r"(?:[ T,]+(?:at )?(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,]\d+)?)?"
     r"(?:\s?(?P<half>[APap])\.?[Mm]\.?)?"
     r"(?:\s?(?:Uhr|(?P<named>[A-Z]{1,4})|(?P<zone>[+-]\d{2}):?(?P<more>\d{2})))?)?"
 )
@@ -66,8 +66,11 @@ SLASHED = re.compile(
     rf"(?P<first>\d{{1,2}})(?P<mark>/)(?P<other>\d{{1,2}})/(?P<year>\d{{2}}){TIME}"
 )
 DOTTED = re.compile(rf"(?P<first>\d{{2}})(?P<mark>\.)(?P<other>\d{{2}})\.(?P<year>\d{{2}}){TIME}")
-DAY_NAMED = re.compile(rf"(?P<day>\d{{1,2}})\.?(?: de)?[ -]{NAME}\.?,?(?: de)?[ -]{YEAR}{TIME}")
-MONTH_NAMED = re.compile(rf"{NAME}\.?[ -](?P<day>\d{{1,2}}),?[ -](?P<year>\d{{4}}){TIME}")
+NTH = r"(?:st|nd|rd|th)?"
+DAY_NAMED = re.compile(
+    rf"(?P<day>\d{{1,2}}){NTH}\.?(?: de| of)?[ -]{NAME}\.?,?(?: de)?[ -]{YEAR}{TIME}"
+)
+MONTH_NAMED = re.compile(rf"{NAME}\.?[ -](?P<day>\d{{1,2}}){NTH},?[ -](?P<year>\d{{4}}){TIME}")
 YEAR_LAST = re.compile(  # as C and Unix write it
     rf"{NAME} +(?P<day>\d{{1,2}}) +(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
     r"(?: (?P<named>[A-Z]{3,4}))? (?P<year>\d{4})"
@@ -247,6 +250,11 @@ def _without_place(text: str) -> tuple[str, str]:
 
 def _days(moment: datetime.datetime) -> float:
     return (moment - datetime.datetime(1970, 1, 1)).total_seconds() / 86400
+
+
+def is_month(word: str) -> bool:
+    """Whether a word of three letters or more is a month, or begins one."""
+    return len(word) > 2 and _month(word) > 0
 
 
 def _month(name: str) -> int:

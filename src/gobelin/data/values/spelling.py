@@ -71,13 +71,14 @@ def usual(values: Iterable[Any]) -> dict[str, str]:
 
 
 def case_remark(values: Iterable[Any]) -> str:
-    """What a user should know of values that differ in case, in spaces, in the width of letters or
-    in signs that are not seen alone, or of which one shortens the other, as y and yes; '' for
-    others."""
+    """What a user should know of values that differ in case, in spaces, in the width of letters, in
+    a point at their end or in signs that are not seen alone, or of which one shortens the other, as
+    y and yes; '' for others."""
     alike: dict[str, list[str]] = {}
     for one in dict.fromkeys(map(spelled, values)):
         plain = UNSEEN.sub("", unicodedata.normalize("NFKC", one))
-        alike.setdefault(" ".join(plain.casefold().split()), []).append(one)
+        key = " ".join(plain.casefold().split())
+        alike.setdefault(key.rstrip(" .,;:!") or key, []).append(one)
     for short, word in SHORTENED.items():
         if short in alike and word in alike:
             alike[word] += alike.pop(short)

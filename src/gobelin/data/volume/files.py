@@ -50,6 +50,7 @@ from gobelin.data.volume.volumes import ARBITRARY, BYTE, MOST_CHANNELS, Volume, 
 
 ZIP = b"PK\x03\x04"
 VOLUME_SUFFIXES = {".nii", ".nii.gz", ".npy", ".npz"}  # of files that hold nothing else
+IMAGE_CHANNELS, LEAST_PIXELS = (1, 3, 4), 8  # of an array that may be an image
 SPACING = "spacing"  # array of an .npz file: mm along D, H and W
 
 
@@ -160,8 +161,18 @@ def _of_array(
     if missing == values.size:
         raise BadCell("holds no number in any voxel")
     notes = ["voxels that are no numbers"] if missing else []
+    if _like_an_image(array.shape):
+        shape = " x ".join(map(str, array.shape))
+        notes.append(f"{shape} voxels, which may be an image: write such as PNG")
     unit = BYTE if array.dtype == np.uint8 else ARBITRARY
     return Volume(values, spacing, unit), notes
+
+
+def _like_an_image(shape: tuple[int, ...]) -> bool:
+    """Whether an array has the shape of an image with its colours last or first."""
+    height, width = sorted(shape)[1:3]
+    few = {shape[0], shape[-1]} & set(IMAGE_CHANNELS)
+    return len(shape) == 3 and bool(few) and min(height, width) >= LEAST_PIXELS
 
 
 def _open_npz(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:

@@ -18,6 +18,7 @@ MOST_DIGITS = 15  # that a float keeps
 # numbers that people write where they know nothing
 STAND_INS = {0, *(sign * (10**digits - 1) for sign in (-1, 1) for digits in (2, 3, 4, 5))}
 TENTH = re.compile(r"\d+\.[1-9]")  # 1.1, which 1.10 is too, but for versions
+CODE = re.compile(r"\d+(?:[eE]\d+)?")  # 79E6 is a number too; programs write 7.9e+07
 TIME_NAME = re.compile(
     r"(?i:.*(?:date|time|datum|zeit|fecha|stamp|epoch)|.*[_ ]at|.*[a-z]At)|.*(?:Date|Time).*"
 )
@@ -61,7 +62,7 @@ def _stand_in_day(values: Sequence[Any], order: str) -> str:
     counts = Counter(x for v in values if not means_none(v) and (x := days(v, order)) is not None)
     for x in (min(counts, default=0), max(counts, default=0)):
         others = [other for other in counts if other != x]
-        if _often(counts[x], counts.total()) and len(others) > 2 and _is_far(x, others):
+        if _often(counts[x], counts.total()) and len(others) > 2 and is_far(x, others):
             return f"{_date(x)} is read as a date; where it means missing, leave the cell empty."
     return ""
 
@@ -83,8 +84,10 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
     written plainly.
     """
     texts = [v for v in values if isinstance(v, str) and not writing.means_none(v)]
-    if any(is_code(v) for v in texts):
-        code = next(v for v in texts if is_code(v))
+    code = next((v for v in texts if is_code(v)), "")
+    if all(CODE.fullmatch(v.strip()) for v in texts):
+        code = code or next((v for v in texts if not v.strip().isdigit()), "")
+    if code:
         return (
             f"{code[:40]!r} is read as {writing.number(code):.15g}; as the name of something with"
             f" {set_kind(name, 'category')}."
@@ -136,7 +139,7 @@ def _stand_in(values: Sequence[Any], writing: Writing) -> str:
     counts = Counter(numbers)
     for x in sorted(STAND_INS & set(counts)):
         others = [n for n in counts if n != x and n not in STAND_INS]
-        if _often(counts[x], len(numbers)) and len(others) > 2 and _is_far(x, others):
+        if _often(counts[x], len(numbers)) and len(others) > 2 and is_far(x, others):
             return f"{x:g} is read as a number; where it means missing, leave the cell empty."
     return ""
 
@@ -145,7 +148,7 @@ def _often(count: int, of: int) -> bool:
     return count >= max(3, 0.02 * of)
 
 
-def _is_far(x: float, others: Sequence[float]) -> bool:
+def is_far(x: float, others: Sequence[float]) -> bool:
     """Whether a number is further from all others than these are from each other."""
     low, high = min(others), max(others)
     return x < low - (high - low) or x > high + (high - low)

@@ -31,6 +31,10 @@ SPLIT_NAME = re.compile(
     r"|set|data[ _]?(?:set|type)|part|cv)"
 )
 PARTS_NUMBERED = re.compile(r"(?i:.*(?:split|partition|fold)s?)")
+WEIGHTS = re.compile(
+    r"(?i:(?:sample|case|row|instance|obs(?:ervation)?|survey|sampling|final|person|design)"
+    r"[ _.-]*(?:weights?|wgts?|wts?)|fnlwgt|pweight|importance[ _.-]weights?)"
+)
 MOST_FOLDS = 20
 WORK_OF_ROLE = {
     "ignore": "not used",
@@ -115,7 +119,13 @@ def declared_column(name: str, given: str, read: bool, taken: bool) -> Column:
 
 
 def role_remark(name: str, values: Sequence[Any]) -> str:
-    """What a user should know of a feature that may be the parts of a split; '' for another one."""
+    """What a user should know of a feature that may be the parts of a split, or say how much a row
+    counts; '' for another one."""
+    if WEIGHTS.fullmatch(name) and all(number(v) is not None for v in values):
+        return (
+            "may say how much each row counts, and is read as a feature. If it does:"
+            f" {set_kind(name, 'weight')}."
+        )
     if all(part_of(str(v)) for v in values) and name_parts({str(v) for v in values}):
         return (
             "its words name the parts of a split, and it is read as a feature. If it is the split:"

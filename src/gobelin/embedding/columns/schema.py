@@ -25,7 +25,7 @@ from gobelin.embedding.columns.number_remarks import number_remark
 from gobelin.embedding.columns.remarks import (
     names_remark,
     odd_one,
-    of_addresses,
+    of_objects,
     printed_remark,
     unless_copy,
     unless_files,
@@ -229,7 +229,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         remark = f"{reason}: {WORK_OF_ROLE[role]}. As a feature: {set_kind(name, kind)}."
         remark = remark if reason else ""
         return Column(name, bid.kind, role, 0.8, reason or "by its name", remark=remark)
-    if without := of_addresses(values):
+    if without := of_objects(values):
         return Column(name, "unknown", "ignore", 1.0, "printed objects", remark=without)
     printed = printed_remark(values, bid.kind)
     if bid.kind == "unknown":
@@ -240,7 +240,7 @@ def _column(dataset: Dataset, name: str, target: str | None, choices: Choices) -
         )
         return Column(name, "unknown", "ignore", bid.confidence, bid.reason, remark=remark)
     unread = "" if encoder_for(bid.kind, choices) else f"not used, no encoder reads {bid.kind}."
-    remark = unread or bid.remark or role_remark(name, values)
+    remark = unread or " ".join(filter(None, (bid.remark, role_remark(name, values))))
     remark = remark or printed or names_remark(name, values, bid.kind)
     return Column(name, bid.kind, "cell", bid.confidence, bid.reason, remark=remark)
 

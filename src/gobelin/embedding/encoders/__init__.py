@@ -239,7 +239,7 @@ class NamesUnseen(FittedEncoder, Protocol):
 
 @runtime_checkable
 class NamesFar(FittedEncoder, Protocol):
-    """An encoder that knows the range of the numbers that it learned from."""
+    """An encoder that knows the range of the numbers and dates that it learned from."""
 
     def far(self, cells: Iterable[Cell | None]) -> Mapping[str, Far]:
         """{column: its far cells}, of the columns of which a tenth of the cells or more lie outside
@@ -262,9 +262,9 @@ class Far:
     """Cells of a column that lie far outside of the training values."""
 
     values: Sequence[str]
-    low: float  # about the smallest training value
-    high: float  # about the largest
-    mark: str = ""  # decimal mark of the cells, where the training values have the other one
+    low: str  # about the smallest training value, as it is told
+    high: str  # about the largest
+    advice: str  # what to do where they should not lie there
 
 
 @runtime_checkable

@@ -31,6 +31,7 @@ from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.series.windows import open_series, series_key, series_query, series_share
+from gobelin.embedding.columns.number_remarks import STAND_INS, is_far
 from gobelin.embedding.encoders import Sample, TrainingCells, share_bid
 from gobelin.embedding.part_means import feature_scales, in_spreads
 
@@ -140,6 +141,16 @@ def _opened(
             yield (*open_series(value, root), group)
         except BadCell:  # embedding the rows reports it
             continue
+
+
+def _stand_in(row: np.ndarray) -> float:
+    """The smallest or largest sample of [T], where it is a number such as -999 and far from all
+    others; 0 for none."""
+    for end in {float(row.min()), float(row.max())} & STAND_INS - {0}:
+        others = np.unique(row[~np.isin(row, list(STAND_INS))])
+        if len(others) > 2 and is_far(end, others.tolist()):
+            return end
+    return 0.0
 
 
 def standard(row: np.ndarray) -> tuple[np.ndarray, float, float]:
@@ -308,7 +319,7 @@ class FittedSeries:
 
     def decode(self, cell: Cell, root: Path) -> tuple[np.ndarray, str]:
         """float64 [width]; nan where a column is missing."""
-        parts, filled = [], False
+        parts, notes = [], set()
         for name, count in self.channels.items():
             if name not in cell:
                 parts.append(np.full(self.settings.width(count), np.nan))
@@ -322,8 +333,10 @@ class FittedSeries:
                     f"has {len(x)} channels, {count} were expected (encoders.series.channels)", name
                 )
             parts.append(self.settings.features(x, holes))
-            filled |= bool(holes.any())
-        return np.concatenate(parts), "missing samples filled in" if filled else ""
+            if holes.any():
+                notes.add("missing samples filled in")
+            notes |= {f"samples of {v:g}, which may mean missing" for v in map(_stand_in, x) if v}
+        return np.concatenate(parts), ", ".join(sorted(notes))
 
     def embed(self, batch: Sequence[Any]) -> np.ndarray:
         """float32 [n, width], the scaled features; 0 is the training median, and a missing

@@ -15,6 +15,7 @@ smallest and the largest too (`embedding.part_means`).
 
 from __future__ import annotations
 
+import datetime
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -29,6 +30,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
+from gobelin.core.printable import in_digits
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.values.dates import days, is_date, undecided
@@ -163,6 +165,11 @@ class Table:
         return FittedTable(Table(**values["settings"]), values["columns"])
 
 
+def _in_month(day: float) -> str:
+    """The year and month of a day since 1970-01-01."""
+    return f"{datetime.date(1970, 1, 1) + datetime.timedelta(days=day):%Y-%m}"
+
+
 def _other_mark(values: Sequence[str], written: Writing) -> str:
     """The decimal mark that these values decide for, point or comma, where those of the column have
     the other one; '' for none."""
@@ -254,7 +261,7 @@ class FittedTable:
             if (level := self._level(name, value)) is not None:
                 out[level] = 1.0
         else:
-            x = written.number(value) if kind == "number" else days(value, column.get("order", ""))
+            x = self._read(name, value)
             if x is None:
                 raise BadCell(f"{str(value)[:40]!r} is not a {kind}", name)
             out[:2] = self._scores(column, x)
@@ -284,18 +291,32 @@ class FittedTable:
     def far(self, cells: Iterable[Cell | None]) -> dict[str, Far]:
         """As `NamesFar.far`."""
         out, rows = {}, [cell for cell in cells if cell]
-        for name, written in self._writings.items():
-            knots = self.columns[name]["quantiles"]
+        for name, column in self.columns.items():
+            knots = column.get("quantiles", ())
             if len(knots) < 2:
                 continue
-            values = [str(cell[name]) for cell in rows if cell.get(name) is not None]
-            known = [(v, x) for v in values if (x := written.number(v)) is not None]
+            values = [cell[name] for cell in rows if cell.get(name) is not None]
+            known = [(str(v), x) for v in values if (x := self._read(name, v)) is not None]
             low, high = knots[0], knots[-1]
             reach = FAR_RANGES * (high - low) or np.inf
             found = [v for v, x in known if not low - reach <= x <= high + reach]
-            if found and len(found) >= FAR_SHARE * len(known):
-                out[name] = Far(found, low, high, _other_mark(values, written))
+            if not found or len(found) < FAR_SHARE * len(known):
+                continue
+            if column["kind"] == "date":
+                out[name] = Far(found, _in_month(low), _in_month(high), "Correct wrong dates")
+                continue
+            advice = "Convert them if they have another unit"
+            if mark := _other_mark(list(map(str, values)), self._writings[name]):
+                own = f"Their decimal mark is {mark!r}, and not that of training values"
+                advice = f"{own}: change it"
+            out[name] = Far(found, in_digits(low, 3), in_digits(high, 3), advice)
         return out
+
+    def _read(self, name: str, value: Any) -> float | None:  # noqa: ANN401
+        """The number, or the days of the date, in a cell; None for a value that is none."""
+        if name in self._writings:
+            return self._writings[name].number(value)
+        return days(value, self.columns[name].get("order", ""))
 
     @staticmethod
     def _scores(column: dict[str, Any], number: float) -> tuple[float, float]:

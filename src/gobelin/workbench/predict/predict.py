@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gobelin.core import config
 from gobelin.core.errors import GobelinError, close_match, some
-from gobelin.core.printable import counted, in_digits
+from gobelin.core.printable import counted
 from gobelin.data.dataset import Dataset
 from gobelin.data.read import read
 from gobelin.data.tables.frames import TableLike
@@ -172,13 +172,8 @@ def _odd(features: RunFeatures, dataset: Dataset, scanned: Scan) -> list[str]:
         far = encoder.far(cells) if isinstance(encoder, NamesFar) else {}
         lines += [
             f"column {name!r}: {counted(len(one.values), 'cell lies', 'cells lie')} far outside of"
-            f" most training values, about {in_digits(one.low, 3)} to {in_digits(one.high, 3)}"
-            f" (first: {one.values[0][:40]!r})."
-            + (
-                f" Their decimal mark is {one.mark!r}, and not that of training values: change it"
-                if one.mark
-                else " Convert them if they have another unit"
-            )
+            f" most training values, about {one.low} to {one.high} (first: {one.values[0][:40]!r})."
+            f" {one.advice}"
             for name, one in far.items()
         ]
     return lines

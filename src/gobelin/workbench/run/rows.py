@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,7 +21,9 @@ from gobelin.data.split.parts import NamedRows, RecordedParts
 from gobelin.data.split.purging import TimeOrder, purged, time_order
 from gobelin.data.split.splits import Split, scored_classes
 from gobelin.data.targets import target_of
+from gobelin.data.values.numbers import looks_written
 from gobelin.embedding.columns import schema
+from gobelin.embedding.columns.remarks import odd_one
 from gobelin.prediction.abstention import check_limit
 from gobelin.prediction.cross_fit import LEAST_LABELLED_ROWS, check_weights
 from gobelin.prediction.scoring import check_metric
@@ -105,7 +107,7 @@ def read_rows(
     if data.target and target.kind != "number":
         target = replace(target, scored=scored_classes(target, parts))
         # with hardly a label, a lack of classes is no mistake of its own
-        mistakes += [] if few else _few_classes(target, identified.source)
+        mistakes += [] if few else _few_classes(target, identified, known)
     if mistakes:
         raise _refusal(mistakes)
     weights, key = schema.weights_of(identified, known), "" if before else record.key
@@ -232,9 +234,9 @@ def _numbered_groups(whole: Dataset, known: Schema) -> tuple[str, ...]:
     return tuple(str(v) if v is not None else f"row {i}" for v, i in pairs)
 
 
-def _few_classes(target: Target, source: str) -> list[str]:
+def _few_classes(target: Target, dataset: Dataset, known: Schema) -> list[str]:
     """Too few classes or labels that stand in every part. target: with `scored` filled in."""
-    where, count = f"{source}, column {target.name!r}", len(target.classes)
+    where, count = f"{dataset.source}, column {target.name!r}", len(target.classes)
     if target.kind == "labels":
         if target.scored.any():
             return []
@@ -252,5 +254,15 @@ def _few_classes(target: Target, source: str) -> list[str]:
         return [
             f"{where}: {int(target.scored.sum())} classes stand in training, validation and test,"
             f" of {count}; two are needed. Add rows, or change --set split.valid and split.test."
+            + _read_as_classes(dataset.values(target.name))
+            + next((f" {c.remark}" for c in known.columns if c.role == "target" and c.remark), "")
         ]
     return []
+
+
+def _read_as_classes(values: Sequence[Any]) -> str:
+    """Why values that look like numbers are classes; '' for others."""
+    present = [v for v in values if v is not None]
+    if not looks_written(present) or not (odd := odd_one(present)):
+        return ""
+    return f" Cells such as {str(odd)[:40]!r} are no numbers, so all are classes: write numbers."
