@@ -173,3 +173,13 @@ def test_cuts_between_equal_neighbours_and_at_the_ends_stay_in_place() -> None:
             np.zeros(1),
         )
         assert np.array_equal(trees.short_cuts(tree, close).sums(close), tree.sums(close))
+
+
+def test_leaves_are_multiples_of_a_step_and_right_on_average() -> None:
+    grown = trees.forest(X, NUMBER, WEIGHTS, 1, 20, 3)
+    drawn = np.stack([trees.coarse_leaves(grown, 0.5, seed).value for seed in range(2000)])
+    steps = drawn * 20 / 0.5
+    assert np.allclose(steps, np.round(steps)) and not drawn[:, grown.feature >= 0].any()
+    assert np.abs(drawn - grown.value).max() <= 0.5 / 20
+    assert np.abs(drawn.mean(0) - grown.value).max() < 5 * 0.25 / 20 / 2000**0.5
+    assert trees.coarse_leaves(grown, 0.0, 1) is grown

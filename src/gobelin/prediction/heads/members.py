@@ -14,7 +14,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.lazy import special, torch
 from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
-from gobelin.data.coarse import LEAST_GROUPS, rows_of_groups
+from gobelin.data.coarse import LEAST_GROUPS, coarseness, rows_of_groups
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion
@@ -296,6 +296,8 @@ def fit(
     # its checks of settings take as long as the trees of few rows
     with one_thread(), config_context(skip_parameter_validation=True):
         grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
+    if outputs == 1 and member.head == "forest":
+        grown = trees.coarse_leaves(grown, coarseness(least_groups, least_groups), own)
     return Fitted(member, trees.short_cuts(grown, seen), columns, several)
 
 

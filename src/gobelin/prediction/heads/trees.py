@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core.machine import numpy_generator
+
 LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
 WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
 SHARE_OF_COLUMNS, MOST_TRIED = 0.3, 20  # columns that a cut may choose from: the fewer of both
@@ -324,6 +326,18 @@ def short_cuts(trees: Trees, x: np.ndarray) -> Trees:
         low, high = values[above[inside] - 1], values[above[inside]]
         threshold[cuts[inside]] = _shortest(low, high)
     return replace(trees, threshold=threshold)
+
+
+def coarse_leaves(trees: Trees, step: float, seed: int) -> Trees:
+    """A forest of numbers with each leaf a multiple of `step`, drawn to be the next below or above
+    it, so that answers are right on average (stochastic rounding, Forsythe 1950). Its random cuts
+    are the same in two models that differ by a row, and the difference of two exact means of a leaf
+    tells the row's answer. step: in the unit of the numbers; 0 rounds nothing."""
+    if not step:
+        return trees
+    share = step / len(trees.start)  # each tree counts so much
+    drawn = numpy_generator(seed, "leaves").random(trees.value.shape)
+    return replace(trees, value=np.floor(trees.value / share + drawn) * share)
 
 
 def _shortest(low: np.ndarray, high: np.ndarray) -> np.ndarray:
