@@ -262,8 +262,8 @@ def fit(
 ) -> Fitted:
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
     classes, int [n, C] of labels, or float [n] where outputs is 1. weights: [n]. group: int [n]. A
-    leaf of a number is the mean of `least_groups` groups or more: of fewer, it would tell theirs.
-    Numbers have a rounded mean of 0. zero: what the number 0 is among the answers."""
+    leaf of a number is the mean of `least_groups` groups or more, rounded: of fewer, it would tell
+    theirs. Numbers have a rounded mean of 0. zero: what the number 0 is among the answers."""
     several = answers.ndim == 2
     if member.head in LINEAR:
         with one_thread():
@@ -293,11 +293,11 @@ def fit(
     grow = GROWERS[member.head]
     own = derived_seed(seed, "member", member.head)
     leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
+    # half of that of a mean: a row moves a leaf of five by a fifth, and many leaves are added
+    step = coarseness(least_groups, least_groups) / 2 if outputs == 1 else 0.0
     # its checks of settings take as long as the trees of few rows
     with one_thread(), config_context(skip_parameter_validation=True):
-        grown = grow(x, answers, weights, outputs, member.trees, own, leaf)
-    if outputs == 1 and member.head == "forest":
-        grown = trees.coarse_leaves(grown, coarseness(least_groups, least_groups), own)
+        grown = grow(x, answers, weights, outputs, member.trees, own, leaf, step)
     return Fitted(member, trees.short_cuts(grown, seen), columns, several)
 
 
