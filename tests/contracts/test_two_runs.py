@@ -255,3 +255,51 @@ def test_two_trees_of_a_number_start_from_no_exact_mean(head: str, empty: bool) 
             starts.append(n * (middle + spread * float(fitted.head.base[0])))
         told.append(starts[0] - starts[1])
     assert np.abs(np.array(told) - ANSWER).min() > 0.01
+
+
+VALUES = {"numbers": 0, "three values": 3, "two values": 2}  # of each column; 0: all differ
+
+
+@pytest.mark.parametrize("head", members.GROWERS)
+@pytest.mark.parametrize("columns", VALUES)
+def test_two_models_of_trees_tell_no_answer_by_their_leaves(columns: str, head: str) -> None:
+    """The attack: trees whose cuts are the same in both models; of a leaf of k rows, k means of the
+    one less k - 1 of the other were the answer, in every sixth tree of a forest and in the first of
+    boosting. Oracle: the planted answer, and how often a value that no row has is found so."""
+    found = np.zeros(2, int)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(80, 5))
+        if values := VALUES[columns]:
+            x = rng.integers(0, values, x.shape).astype(float)
+        y = x[:, 0] + rng.normal(size=80)
+        y[-1] = ANSWER
+        leaves = []
+        for n in (80, 79):
+            group = np.arange(n)
+            middle = middle_of(y[:n], group, LEAST_GROUPS)
+            spread = spread_of(y[:n], group, middle, LEAST_GROUPS)
+            scaled = (y[:n] - middle) / spread
+            fitted = members.fit(
+                Member(head=head),  # type: ignore[arg-type]
+                x[:n],
+                scaled,
+                np.ones(n),
+                1,
+                0,
+                group,
+                LEAST_GROUPS,
+            )
+            assert isinstance(fitted.head, Trees)
+            parts = np.split(np.arange(len(fitted.head.feature)), fitted.head.start[1:])
+            rate = 1 / len(parts) if head == "forest" else 0.1
+            means = middle + spread * fitted.head.value[:, 0] / rate
+            leaves.append([(fitted.head.feature[p], means[p]) for p in parts])
+        for (cuts, means), (other, changed) in zip(*leaves, strict=True):
+            if not np.array_equal(cuts, other):
+                continue
+            for a, b in zip(means[cuts < 0], changed[cuts < 0], strict=True):
+                if abs(a - b) > 1e-9:
+                    told = [k * a - (k - 1) * b for k in range(2, 60)]
+                    found += [np.abs(np.array(told) - v).min() < 1e-3 for v in (ANSWER, -ANSWER)]
+    assert found[0] <= found[1] + 2, found

@@ -173,3 +173,19 @@ def test_cuts_between_equal_neighbours_and_at_the_ends_stay_in_place() -> None:
             np.zeros(1),
         )
         assert np.array_equal(trees.short_cuts(tree, close).sums(close), tree.sums(close))
+
+
+@pytest.mark.parametrize("name", GROWERS)
+def test_leaves_are_multiples_of_a_step_and_right_on_average(name: str) -> None:
+    shape = {"boosted": trees.SMALL, "deep": trees.LARGE}.get(name)
+    times = 20 / 0.5 if shape is None else 1 / (0.5 * (shape.rate or trees.FASTEST))
+    exact = GROWERS[name](X, NUMBER, WEIGHTS, 1, 20, 3)
+    grown = GROWERS[name](X, NUMBER, WEIGHTS, 1, 20, 3, step=0.5)
+    steps = grown.value * times
+    assert np.allclose(steps, np.round(steps))
+    first = slice(0, exact.start[1])  # the same cuts: no leaf was rounded before
+    assert np.array_equal(exact.feature[first], grown.feature[first])
+    assert 0 < np.abs(exact.value[first] - grown.value[first]).max() <= 1 / times
+    assert abs(grown.base[0]) == 0
+    off = grown.sums(X)[:, 0] - exact.sums(X)[:, 0]
+    assert abs(off.mean()) < 0.1 and off.std() < 0.2 * NUMBER.std()

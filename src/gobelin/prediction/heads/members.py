@@ -15,7 +15,7 @@ from gobelin.core.files import fingerprint
 from gobelin.core.lazy import special, torch
 from gobelin.core.machine import Runtime, derived_seed, one_thread, silent
 from gobelin.core.softmax import softmax
-from gobelin.data.coarse import LEAST_GROUPS, rows_of_groups
+from gobelin.data.coarse import LEAST_GROUPS, coarseness, rows_of_groups
 from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion
@@ -264,8 +264,8 @@ def fit(
 ) -> Fitted:
     """A fitted head, but for one with dropout. x: [n, K], as `Inputs.of`. answers: int [n] of
     classes, int [n, C] of labels, or float [n] where outputs is 1. weights: [n]. group: int [n]. A
-    leaf of a number is the mean of `least_groups` groups or more: of fewer, it would tell theirs.
-    Numbers have a rounded mean of 0. zero: what the number 0 is among the answers."""
+    leaf of a number is the mean of `least_groups` groups or more, rounded: of fewer, it would tell
+    theirs. Numbers have a rounded mean of 0. zero: what the number 0 is among the answers."""
     several = answers.ndim == 2
     if member.head in LINEAR:
         with one_thread():
@@ -291,16 +291,18 @@ def fit(
 
     seen, own = x[:, columns], derived_seed(seed, "member", member.head)
     leaf = rows_of_groups(group, least_groups) if outputs == 1 else 1
+    # half of that of a mean: a row moves a leaf of five by a fifth, and many leaves are added
+    step = coarseness(least_groups, least_groups) / 2 if outputs == 1 else 0.0
 
     def grown() -> Trees:
         few = max(2, min(MOST_VALUES, len(x) // LEAST_GROUPS))
         values, grow = trees.few_values(seen, weights, few), GROWERS[member.head]
         # its checks of settings take as long as the trees of few rows
         with one_thread(), config_context(skip_parameter_validation=True):
-            found = grow(values, answers, weights, outputs, member.trees, own, leaf)
+            found = grow(values, answers, weights, outputs, member.trees, own, leaf, step)
         return trees.short_cuts(found, seen)
 
-    given = (member.head, member.trees, seen, answers, weights, outputs, own, leaf)
+    given = (member.head, member.trees, seen, answers, weights, outputs, own, leaf, step)
     return Fitted(member, RECENT.of(fingerprint(*given), grown), columns, several)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from gobelin.core.machine import numpy_generator
+
 LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
 WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
 SHARE_OF_COLUMNS, MOST_TRIED = 0.3, 20  # columns that a cut may choose from: the fewer of both
@@ -122,6 +124,7 @@ def boosted(
     rounds: int,
     seed: int,
     least_leaf: int = 1,
+    step: float = 0.0,
     shape: Shape = SMALL,
 ) -> Trees:
     """Boosted trees; `Trees.sums` are logits, or numbers.
@@ -130,7 +133,8 @@ def boosted(
     where outputs is 1, or labels int [n, outputs], of which each has trees of its own. A class that
     no row has gets the logit of one row in n + C. Numbers start from 0, which is a rounded mean
     (`middle_and_spread`): of the exact means of two models that differ by a row, the difference
-    tells its answer. least_leaf: rows that a leaf needs, if more than that of the shape."""
+    tells its answer. least_leaf: rows that a leaf needs, if more than that of the shape. step: to
+    which the mean of a leaf of numbers is rounded before the next tree grows, or 0."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     numeric = outputs == 1
@@ -138,7 +142,7 @@ def boosted(
         return _boosted_labels(x, answers, weights, rounds, seed, shape)
     grower: Any = HistGradientBoostingClassifier
     if numeric:
-        grower = partial(HistGradientBoostingRegressor, loss=_from_zero(weights))
+        grower = partial(HistGradientBoostingRegressor, loss=_rounded_error(weights, step, seed))
     fitted = grower(
         max_iter=rounds,
         learning_rate=min(WORK / rounds, FASTEST) if shape.rate is None else shape.rate,
@@ -163,17 +167,31 @@ def boosted(
     return _joined(tables, output, base)
 
 
-def _from_zero(weights: np.ndarray) -> Any:  # noqa: ANN401 - a loss of scikit-learn
-    """The squared error, which boosting starts from 0 with and not from the mean. weights: [n]."""
+def _rounded_error(weights: np.ndarray, step: float, seed: int) -> Any:  # noqa: ANN401
+    """A loss of scikit-learn: the squared error, with which boosting starts from 0, and the mean of
+    a leaf is rounded (`_drawn`). weights: [n]."""
     from sklearn._loss.loss import HalfSquaredError
 
-    class FromZero(HalfSquaredError):  # type: ignore[misc]
+    rng, asked = numpy_generator(seed, "leaves"), iter([False])
+
+    class RoundedError(HalfSquaredError):  # type: ignore[misc]
+        differentiable = not step  # where it isn't, each leaf is asked for anew
+
         def fit_intercept_only(
             self, y_true: np.ndarray, sample_weight: np.ndarray | None = None
         ) -> np.ndarray:
-            return np.zeros((), y_true.dtype)
+            of_leaf = next(asked, True)  # the first mean is that of all rows
+            mean = np.average(y_true, weights=sample_weight)
+            return _drawn(mean, step, rng) if of_leaf else np.zeros((), y_true.dtype)
 
-    return FromZero(sample_weight=weights)
+    return RoundedError(sample_weight=weights)
+
+
+def _drawn(means: np.ndarray, step: float, rng: np.random.Generator) -> np.ndarray:
+    """Each mean as the multiple of `step` below or above it, so that it is right on average
+    (stochastic rounding, Forsythe 1950). Cuts can be the same in two models that differ by a row;
+    then the difference of two exact means of a leaf tells the row's answer."""
+    return np.asarray(np.floor(means / step + rng.random(np.shape(means))) * step)
 
 
 def forest(
@@ -184,6 +202,7 @@ def forest(
     trees: int,
     seed: int,
     least_leaf: int = 1,
+    step: float = 0.0,
 ) -> Trees:
     """Trees of random cuts; `Trees.sums` are probabilities, or numbers. As `boosted`."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
@@ -199,11 +218,12 @@ def forest(
         random_state=seed % 2**32,
     ).fit(x, answers, weights)
     known = np.arange(outputs) if numeric else fitted.classes_
-    tables = []
+    tables, rng = [], numpy_generator(seed, "leaves")
     for one in fitted.estimators_:
         tree = one.tree_
         value = np.zeros((tree.node_count, outputs))
         shares = tree.value[:, :, 0] if numeric else tree.value[:, 0, :]
+        shares = _drawn(shares, step, rng) if step else shares
         if not numeric:
             shares = shares / np.maximum(shares.sum(1, keepdims=True), 1e-300)
         value[:, known] = shares / trees
