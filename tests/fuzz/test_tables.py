@@ -87,12 +87,15 @@ def csv_files(draw: st.DrawFn) -> bytes:
     return draw(st.sampled_from([b"", b"\xef\xbb\xbf"])) + text.getvalue().encode()
 
 
+NUMBER = re.compile(r"-?\d+(\.\d+)?(E\d)?")
+
+
 def starts_with_a_word(column: pandas.Series[str]) -> bool:
     """Whether a column has a word in its first row, and three numbers or more and nothing else
     below it."""
     first, *others = (value.strip() for value in column)
     below = [value for value in others if value]
-    numbers = len(below) > 2 and all(re.fullmatch(r"-?\d+(\.\d+)?", v) for v in below)
+    numbers = len(below) > 2 and all(re.fullmatch(NUMBER, v) for v in below)
     return numbers and any(letter.isalpha() for letter in first) and first != "nan"
 
 
@@ -107,6 +110,7 @@ def starts_with_a_word(column: pandas.Series[str]) -> bool:
 @example(data=b'a,b\ns\',"x""y"\n')
 @example(data=b'"path","n"\n"C:\\","1"\n"D:\\","2"\n')
 @example(data=b"a,b,c\n:,:,x\n0,0,y\n0,0,y\n0,0,y\n")
+@example(data=b"a,b,c\nA,A,x\n0,0,y\n0,0,y\n0E0,0E0,y\n")
 @example(data=b"a,b,c\nkg,cm,x\n0,0,y\n0,0,y\n0,0,y\n")
 def test_csv_is_read_as_pandas_reads_it(data: bytes, folder: Path) -> None:
     assume(b'\n"\x1a"' not in data)  # alone in its line it is the end of a file of DOS
