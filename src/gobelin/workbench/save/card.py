@@ -50,11 +50,17 @@ CONDITIONS = {
 
 
 def render(
-    run: Run, name: str, findings: Sequence[Finding], sampler: Sampler | None, index: bool
+    run: Run,
+    name: str,
+    findings: Sequence[Finding],
+    sampler: Sampler | None,
+    index: bool,
+    rare: str,
 ) -> str:
     """README.md of the saved run called `name`.
 
     sampler: its generator, if it has one. index: whether the shared vectors of the rows are in it.
+    rare: what it tells of rows whose answer few groups have.
     """
     generator = run.settings.generator.name if sampler else ""
     parts = [
@@ -65,7 +71,7 @@ def render(
     ]
     parts += [
         "## Data",
-        *_data(run, findings, index),
+        *_data(run, findings, index, rare),
         "## Settings",
         *_settings(run, generator),
         "## Quality",
@@ -165,7 +171,7 @@ def _use(run: Run, sampler: Sampler | None, index: bool) -> list[str]:
     return ["## Use", "\n".join(["```python", *lines, "```"]), "\n".join(["```sh", *shell, "```"])]
 
 
-def _data(run: Run, findings: Sequence[Finding], index: bool) -> list[str]:
+def _data(run: Run, findings: Sequence[Finding], index: bool, rare: str) -> list[str]:
     model, rows = (
         run.predictor.model,
         [f for f in findings if f.source == "check" and f.name == "rows"],
@@ -196,6 +202,7 @@ def _data(run: Run, findings: Sequence[Finding], index: bool) -> list[str]:
         [
             "Rows, images and texts are not in this folder.",
             *disclosure.promised(run.folder),
+            *[f"But: {markdown_text(rare)}"] * bool(rare),
             f"It still reveals of them: {disclosure.REMAINING_FACTS}{also}.",
         ]
     )

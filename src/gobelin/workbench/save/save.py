@@ -12,6 +12,7 @@ ids and shared vectors of rows are in it, and a vector reveals much of its row.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -43,7 +44,7 @@ from gobelin.workbench.run.delivered import STAGE as DELIVERED
 from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.run.settings import recorded
-from gobelin.workbench.save import card, disclosure
+from gobelin.workbench.save import card, disclosure, rare_answers
 from gobelin.workbench.save.portable import Places, names_of, portable
 from gobelin.workbench.save.saved_run import (
     CARD,
@@ -52,6 +53,8 @@ from gobelin.workbench.save.saved_run import (
     STAGES,
     check,
 )
+
+LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
 def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = False) -> None:
@@ -69,6 +72,9 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         return
     refuse_used_folder(folder, MANIFEST, "")
     disclosure.refuse(source)
+    rare = rare_answers.of_run(run, disclosure.least_groups(source))
+    if rare:
+        LOG.warning("save: %s %s", rare, rare_answers.REMEDY)
     _ = run.space.alignment  # a saved run has one
     stages = _stages(run)
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
@@ -84,7 +90,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         if index:
             run.space.index.copy(temporary / INDEX)
         sampler = trained.sampler if trained else None
-        page = card.render(run, folder.resolve().name, saved, sampler, index)
+        page = card.render(run, folder.resolve().name, saved, sampler, index, rare)
         (temporary / CARD).write_text(page, encoding="utf-8")
         _refuse_paths(places, temporary)
         files = {
