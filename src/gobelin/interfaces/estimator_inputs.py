@@ -125,6 +125,8 @@ def labels_of(estimator: BaseEstimator, y: Any, rows: int) -> np.ndarray:  # noq
     if out.dtype.kind == "O" and (gone := sum(map(_missing, out))):
         raise ValueError(
             f"y: {gone} of {len(out)} labels are missing (NaN or None). Leave these rows out."
+            " pandas reads the words None and NA as missing: where one is a class, read the file"
+            " with pd.read_csv(..., keep_default_na=False)."
         )
     if out.dtype.kind == "O" and len({isinstance(label, str) for label in out}) > 1:
         one = next(label for label in out if not isinstance(label, str))
