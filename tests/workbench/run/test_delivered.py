@@ -31,6 +31,7 @@ PARTS = ("train", "train", "train", "valid", "train", "train", "train", "test")
 # The only functions that may use the delivered predictor.
 USERS = {
     "report/opening.py:sentences",  # its cross-fitted score, as words
+    "workbench/save/rare_answers.py:of_run",  # which rows it learned from
     "workbench/bench.py:evaluate",  # hands it to `evaluated`
     "workbench/bench.py:predict",
     "workbench/save/card.py:render",  # whether there is one
