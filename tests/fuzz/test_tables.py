@@ -95,7 +95,7 @@ def starts_with_a_word(column: pandas.Series[str]) -> bool:
     below it."""
     first, *others = (value.strip() for value in column)
     below = [value for value in others if value]
-    numbers = len(below) > 2 and all(re.fullmatch(NUMBER, v) for v in below)
+    numbers = len(below) > 2 and all(map(NUMBER.fullmatch, below))
     return numbers and any(letter.isalpha() for letter in first) and first != "nan"
 
 

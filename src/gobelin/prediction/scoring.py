@@ -60,7 +60,7 @@ LOWER = ("mae", "rmse", "log_loss")  # is better
 SHARES = ("balanced_accuracy", "accuracy")  # are told in percent
 # In which a rare class counts as much as a common one; of the last two, as far as it helps
 BALANCED = (AUTO, "balanced_accuracy", "f1", "quadratic_kappa")
-# That a number is answered by its median for; else, as where none is named, by its mean
+# For these a number is answered by its median, for all others by its mean
 MEDIAN = ("mae",)
 LEANS = (1.0, 0.75, 0.5, 0.25, 0.0)  # tried where the metric says so
 LEANING = ("f1", "quadratic_kappa")

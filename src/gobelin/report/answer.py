@@ -235,5 +235,5 @@ def few_cells(cells: Sequence[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
 def mistake_line(row: Mapping[str, Any]) -> str:
     """One row of the exhibit `evaluate/mistakes`."""
     cells, others = few_cells(row["cells"])
-    texts = [f"{name}: {text}" for name, text in cells] + [others] * bool(others)
-    return f"  {row['id']}: {row['title']} ({row['note']})  {' | '.join(texts)}".rstrip()
+    texts = " | ".join(filter(None, [*(f"{name}: {text}" for name, text in cells), others]))
+    return f"  {row['id']}: {row['title']} ({row['note']})  {texts}".rstrip()

@@ -40,7 +40,7 @@ def records(data: Mapping[str, Any], folder: Path) -> Drawing:
     rows = [
         [
             *(row[key] for key in shown),
-            "; ".join([*(f"{k}: {v}" for k, v in row["cells"]), row["others"]]).removesuffix("; "),
+            "; ".join(filter(None, [*(f"{k}: {v}" for k, v in row["cells"]), row["others"]])),
         ]
         for row in drawn
     ]

@@ -239,7 +239,7 @@ def _array(value: np.ndarray, source: str, name: str) -> Any:  # noqa: ANN401
     if value.ndim == 3 and value.dtype == np.uint8 and value.shape[2] in (1, 3, 4):
         return png_bytes(value)
     if value.ndim == 1:
-        return [_cell(v, source, name) for v in value.tolist()]
+        return _cell(value.tolist(), source, name)
     raise GobelinError(
         f"{source}, column {name!r}: an array of {value.dtype} {list(value.shape)} is no image."
         " Give uint8 [H, W] or [H, W, 3], the bytes of an image file, or a list of numbers."

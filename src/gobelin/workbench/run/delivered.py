@@ -62,6 +62,12 @@ class RunDelivered:
         return self.refit and not held_out and not self.judged.folder.saved
 
     @property
+    def rows(self) -> np.ndarray:
+        """int [n]: the labelled rows that it learned from."""
+        rows = self.judged.checked.rows
+        return np.flatnonzero(rows.target.present) if self.refitted else rows.labelled("train")
+
+    @property
     def key(self) -> str:
         """Cache key; '' where the judged predictor is used."""
         return fingerprint(self.judged.key, STAGE, FORMAT) if self.refitted else ""
@@ -99,8 +105,7 @@ class RunDelivered:
 
     def _training(self) -> Training:
         """All labelled rows, with the weight decay that training rows chose."""
-        judged, target = self.judged.training, self.judged.checked.rows.target
-        every = np.flatnonzero(target.present)
+        judged, every = self.judged.training, self.rows
         # what trained the encoders chooses and calibrates nothing here either
         trained = np.zeros(0, np.int64)
         if judged.unseen is not None:

@@ -27,10 +27,7 @@ REMEDY = (
 def of_run(run: Run, least: int | None) -> str:
     """One sentence, '' where there is nothing to tell. Of the rows that the saved predictor learned
     from. least: `data.least_groups`."""
-    rows = run.checked.rows
-    fitted = np.flatnonzero(rows.target.present)
-    if not run.delivered.refitted:
-        fitted = fitted[rows.parts[fitted] == "train"]
+    rows, fitted = run.checked.rows, run.delivered.rows
     group = np.unique(np.array([rows.groups[r] for r in fitted]), return_inverse=True)[1]
     return rare_answers(rows.target.rows(fitted), group, least or 1)
 
