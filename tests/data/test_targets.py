@@ -139,3 +139,17 @@ def test_rows_without_a_target_and_chosen_rows() -> None:
     ).values.tolist() == [[-1] * 3, [1, 1, 0]]
     number = Target("y", "number", np.array([1.0, 2.0])).without(np.array([True, False]))
     assert number.present.tolist() == [False, True] and number.strata.tolist() == [-1, 0]
+
+
+def test_rows_that_count_have_a_label_and_a_class_of_every_part() -> None:
+    held = np.array([True, True, False])
+    classes = Target("y", "class", np.array([0, 1, 2, -1, 1]), ("a", "b", "c"), held)
+    assert classes.scored_rows(np.array([4, 3, 2, 0])).tolist() == [4, 0]
+    unsplit = Target("y", "class", np.array([0, 1, 2, -1, 1]), ("a", "b", "c"))
+    assert unsplit.scored_rows(np.arange(5)).tolist() == [0, 1, 2, 4]
+    number = Target("y", "number", np.array([1.0, np.nan, 2.0]))
+    assert number.scored_rows(np.arange(3)).tolist() == [0, 2]
+    labels = Target(
+        "y", "labels", np.array([[1, 0], [-1, -1]]), ("a", "b"), np.array([True, False])
+    )
+    assert labels.scored_rows(np.arange(2)).tolist() == [0]

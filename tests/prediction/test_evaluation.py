@@ -29,7 +29,6 @@ from gobelin.prediction.evaluation import (
     evaluate,
     reliability,
     reliability_band,
-    scored_rows,
     subsets,
 )
 from gobelin.prediction.predictor import Predictions
@@ -254,15 +253,6 @@ def test_perfectly_calibrated_predictions_lie_on_the_diagonal() -> None:
         predictions, Target("y", "class", label, ("a", "b"), np.ones(2, bool))
     )
     assert np.allclose(mean, right, atol=0.03)
-
-
-def test_scored_rows_are_labelled_and_of_a_class_that_counts() -> None:
-    target = Target(
-        "y", "class", np.array([0, 1, 2, -1, 1]), CLASSES, np.array([True, True, False])
-    )
-    assert scored_rows(target, np.array([4, 3, 2, 0])).tolist() == [4, 0]
-    number = Target("y", "number", np.array([1.0, np.nan, 2.0]))
-    assert scored_rows(number, np.arange(3)).tolist() == [0, 2]
 
 
 def several(kind: str, n: int = 300, seed: int = 3) -> tuple[Planted, Embeddings, Target]:

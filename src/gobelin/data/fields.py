@@ -166,6 +166,14 @@ class Target:
         )
         return np.where(self.present, rarest, -1)
 
+    def scored_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` (int [n]) that have a label, and whose class is in every part of the
+        data: no predictor can have learned a class of one row that it has not seen."""
+        rows = rows[self.present[rows]]
+        if not self.exclusive or not len(self.scored):
+            return rows
+        return rows[self.scored[self.values[rows]]]
+
     def counts(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """int64 [C]: how many of these rows have each class."""
         values = self.values[np.asarray(rows, dtype=np.int64)]

@@ -34,12 +34,6 @@ def subsets(fields: Sequence[str]) -> list[tuple[str, ...]]:
     return [s for n in sizes for s in combinations(fields, n)]
 
 
-def scored_rows(target: Target, rows: np.ndarray) -> np.ndarray:
-    """Those of `rows` (int [n]) that have a label, and whose class is in every part of the data."""
-    rows = rows[target.present[rows]]
-    return rows[target.scored[target.values[rows]]] if target.exclusive else rows
-
-
 def evaluate(
     model: Model,
     embeddings: Embeddings,
@@ -50,8 +44,8 @@ def evaluate(
     """Findings on N rows, and their predictions; the first finding is the main score, that of
     `predict.metric`.
 
-    embeddings, target: of these rows, all labelled and scored (see `scored_rows`). groups: N names,
-    the units of the intervals. chance: the main score of guessing on these rows (see
+    embeddings, target: of these rows, all labelled and scored (see `Target.scored_rows`). groups: N
+    names, the units of the intervals. chance: the main score of guessing on these rows (see
     `scoring.chance`), None where it is not known."""
     predictions = model.predict(embeddings)
     main = _score(predictions.metric, predictions, target, groups, draws=500)

@@ -58,9 +58,11 @@ def choose_fusion(
         shown = partial(_of_fusion, training.progress, f"{name}, fusion {number}/{len(fusions)}")
         # no predictor of all rows: the chosen fusion is fitted to them afterwards
         fits[name] = cross_scores(fusion, replace(training, progress=shown))
-    rows, metric = next(iter(fits.values())).rows, training.settings.metric
+    fitted, metric = next(iter(fits.values())).rows, training.settings.metric
+    rows = training.target.scored_rows(fitted)
     target, units = training.target.rows(rows), [training.groups[r] for r in rows]
-    answers = {name: crossed_answers(fit, training) for name, fit in fits.items()}
+    read = np.isin(fitted, rows)
+    answers = {name: crossed_answers(fit, training, read) for name, fit in fits.items()}
     scored = {name: scoring.interval(metric, one, target, units) for name, one in answers.items()}
     better, unit = scoring.better(metric, target.kind), scoring.unit(metric, target.kind)
     findings = [
@@ -129,10 +131,12 @@ def _difference(
     return scores.interval(gain, units, level=level).finding(FUSION_DIFFERENCE, unit=unit)
 
 
-def crossed_answers(fit: CrossFit | CrossScores, training: Training) -> Answers:
-    """What rows are answered by predictors that were not fitted on them, before calibration."""
+def crossed_answers(fit: CrossFit | CrossScores, training: Training, read: np.ndarray) -> Answers:
+    """What rows are answered by predictors that were not fitted on them, before calibration. read:
+    bool [n], which of the rows of the fit."""
     mix = np.array(predictor.own_mix(training) or 0.0)
-    return answers_of(fit.scores, training.target.rows(fit.rows), training.settings, mix)
+    target = training.target.rows(fit.rows[read])
+    return answers_of(fit.scores[read], target, training.settings, mix)
 
 
 def answers_of(given: np.ndarray, target: Target, settings: Predict, mix: np.ndarray) -> Answers:

@@ -112,11 +112,12 @@ def choose(training: Training) -> Choice:
 
 def board(choice: Choice) -> list[dict[str, Any]]:
     """A row for each candidate, the best first: what it is, its score by `predict.metric` with an
-    interval on rows that it was not fitted on, its loss, its share of the pool, and the processor
-    time of comparing it in seconds. Where no metric is named, the smallest loss is the best."""
+    interval on the rows that `evaluate` would score, each by a head that was not fitted on it, its
+    loss, its share of the pool, and the processor time of comparing it in seconds. Where no metric
+    is named, the smallest loss is the best."""
     trial, training = choice.trial, choice.trial.training
-    metric, target = training.settings.metric, trial.target.rows(trial.scored_rows)
-    scored, units = trial.scored_rows, [training.groups[r] for r in trial.rows[trial.scored_rows]]
+    metric, scored = training.settings.metric, trial.target.scored_rows(trial.scored_rows)
+    target, units = trial.target.rows(scored), [training.groups[r] for r in trial.rows[scored]]
     shares = {replace(m, share=1.0): m.share for m in choice.members}
     total, out = sum(shares.values()), []
     for one in choice.candidates:

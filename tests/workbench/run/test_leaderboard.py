@@ -70,3 +70,21 @@ def test_a_pool_that_is_the_best_of_all_fusions_is_listed_as_one(
     assert row["head"] == "pool" and "share" not in row
     scores = [f for f in bench.findings("fit") if f.name == "cross_fitted_score"]
     assert [f.scope["fusion"] for f in scores if "fusion" in f.scope] == ["pool"]
+
+
+@pytest.mark.parametrize("name", ["auto", "all"])
+def test_a_class_of_one_row_is_scored_nowhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three classes a number tells two without a mistake. The third has one row, so no head can
+    have learned it where it is scored: counted, it would hold every score at two thirds."""
+    monkeypatch.setattr(fusion_choice, "able", lambda target: ["concat"])
+    rows = [f"{k % 2 * 5 + k % 3 / 10},{'ab'[k % 2]}\n" for k in range(90)]
+    table = tmp_path / "rows.csv"
+    table.write_text("size,kind\n" + "".join(rows) + "2.5,c\n")
+    bench = Workbench(
+        table, "kind", tmp_path / "run", config.merge(PLAIN, {"fusion": {"name": name}})
+    )
+    bench.fit()
+    assert bench.run.checked.rows.target.counts(bench.run.predictor.training.rows).tolist()[2] == 1
+    assert bench.leaderboard()[0]["score"] == 1.0

@@ -9,7 +9,6 @@ from gobelin.augmentation.plan import ALL, DISAGREE, LEAST_UNITS, Power
 from gobelin.augmentation.plan import power as power_of
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.evidence.findings import Finding, printed
-from gobelin.prediction import evaluation
 from gobelin.workbench.augment import tuned_arms
 from gobelin.workbench.augment.generators import arm_names, names, trainings_of
 from gobelin.workbench.augment.parents import Parents
@@ -75,7 +74,7 @@ def requested(run: Run) -> Parents:
 def power(run: Run) -> Power:
     """The effects that the test rows can show."""
     rows = run.checked.rows
-    scored = evaluation.scored_rows(rows.target, rows.labelled("test"))
+    scored = rows.target.scored_rows(rows.labelled("test"))
     return power_of(rows.target, scored, rows.groups, run.settings.augment.smallest_effect)
 
 

@@ -65,10 +65,7 @@ class Study:
     def scored(self) -> Mapping[str, np.ndarray]:
         """{'valid', 'test': int64 [n], the rows that are scored}."""
         rows = self.run.checked.rows
-        return {
-            part: evaluation.scored_rows(rows.target, rows.labelled(part))
-            for part in ("valid", "test")
-        }
+        return {part: rows.target.scored_rows(rows.labelled(part)) for part in ("valid", "test")}
 
     @cached_property
     def look(self) -> int:

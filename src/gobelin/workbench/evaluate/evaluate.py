@@ -122,7 +122,7 @@ def _title(findings: Sequence[Finding]) -> str:
 def _validation_rows(predictor: RunPredictor) -> np.ndarray:
     """int64 [n]: the validation rows that are scored."""
     whole = predictor.checked.rows
-    return evaluation.scored_rows(whole.target, whole.labelled("valid"))
+    return whole.target.scored_rows(whole.labelled("valid"))
 
 
 def of_validation(predictor: RunPredictor, findings: Sequence[Finding]) -> Evaluation:

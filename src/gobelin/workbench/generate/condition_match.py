@@ -36,7 +36,6 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import Interval
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Condition, Controls
-from gobelin.prediction.evaluation import scored_rows
 from gobelin.quality.probes import (
     MOST_QUERIES,
     PROBE_FOLDS,
@@ -181,7 +180,7 @@ class _Measurement:
         run, scope, target = self.run, {"target": name}, self.run.checked.rows.target
         if "target" not in self.generators[0].sampler.accepts:
             return [_nothing(scope, _unable(self.generators[0]))]
-        valid = scored_rows(target, self.valid)
+        valid = target.scored_rows(self.valid)
         labelled = target.present[self.train]
         classes = np.intersect1d(target.values[valid], target.values[self.train[labelled]])
         valid = valid[np.isin(target.values[valid], classes)]

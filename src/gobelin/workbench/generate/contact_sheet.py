@@ -15,7 +15,6 @@ from gobelin.data.provenance.marks import save_png
 from gobelin.evidence.findings import Finding
 from gobelin.generation.conditions import condition, from_query, target_tensor
 from gobelin.generation.generators import Condition, Controls
-from gobelin.prediction.evaluation import scored_rows
 from gobelin.quality import judge
 from gobelin.report.exhibits import Exhibits
 from gobelin.workbench.generate import condition_match, filling
@@ -212,7 +211,7 @@ def _agreement(run: Run, trained: Trained) -> list[Finding]:
     blocks = trained.sample(requested, seeds, controls, run.data.progress)
     read = _read(run, field, np.concatenate(list(blocks)))
     target, rows = run.checked.rows.target, run.checked.rows
-    valid = scored_rows(target, rows.labelled("valid"))
+    valid = target.scored_rows(rows.labelled("valid"))
     valid = np.array([r for r in valid if run.space.shared.has(field)[r]])
     right = _read(run, field, run.generator.images(valid).images) == target.values[valid]
     ceilings = [

@@ -29,7 +29,6 @@ from gobelin.evidence.findings import Finding
 from gobelin.evidence.variance import Metric
 from gobelin.generation.conditions import captions, condition, narrowed
 from gobelin.generation.generators import Controls
-from gobelin.prediction.evaluation import scored_rows
 from gobelin.prediction.predictor import Model
 from gobelin.workbench.run.generator import RunGenerator
 from gobelin.workbench.run.predictor import RunPredictor
@@ -55,7 +54,7 @@ def filled(predictor: RunPredictor, generator: RunGenerator) -> list[Finding]:
         return []
     image, rest = (x.only(fields).present.any(1) for fields in ((field,), others))
     usable = np.asarray(image) & np.asarray(rest)
-    hidden_rows = scored_rows(rows.target, rows.labelled("valid"))
+    hidden_rows = rows.target.scored_rows(rows.labelled("valid"))
     hidden_rows, train = hidden_rows[usable[hidden_rows]], rows.part("train")
     train = train[usable[train]]
     if len(hidden_rows) < LEAST_FILLED_ROWS or len(train) < LEAST_FILLED_ROWS:

@@ -141,16 +141,13 @@ class RunDelivered:
 
     def _score(self, crossed: CrossFit, training: Training) -> Finding:
         """The cross-fitted score of the rows that are no test rows."""
-        from gobelin.prediction.evaluation import scored_rows
-
         rows, metric = self.judged.checked.rows, training.settings.metric
         read = np.isin(crossed.rows, np.flatnonzero(rows.parts != "test"))
-        read &= np.isin(crossed.rows, scored_rows(rows.target, crossed.rows))
+        read &= np.isin(crossed.rows, rows.target.scored_rows(crossed.rows))
         places, kind = crossed.rows[read], rows.target.kind
-        some = replace(crossed, rows=places, scores=crossed.scores[read])
         interval = scoring.interval(
             metric,
-            fusion_choice.crossed_answers(some, training),
+            fusion_choice.crossed_answers(crossed, training, read),
             rows.target.rows(places),
             [rows.groups[r] for r in places],
         )
