@@ -63,3 +63,16 @@ def test_equal_files_of_different_classes_are_counted(kind: str, tmp_path: Path)
     (finding,) = again()
     assert (finding.value, finding.n) == (5, 15)  # cat/0, cat/9, owl/8, and cat/1, dog/9
     assert "as in rows 0 (cat) and " in finding.note and "(owl)" in finding.note
+
+
+def test_files_that_many_rows_share_are_no_conflict(tmp_path: Path) -> None:
+    """A game has four sounds for sixteen things: a sound is then no name of a thing."""
+    files(tmp_path, "png")
+    # 12 files, those of rows 12 to 15 also in rows 0 to 3, which are of the other class
+    several = [f"{'cat dog owl'.split()[k % 3]}/{k % 4}.png,{'ab'[k // 8]}" for k in range(16)]
+    shared = [f"cat/{k % 4}.png,{'ab'[k // 8]}" for k in range(16)]
+    for rows, value in ((several, 8), (shared, None)):
+        (tmp_path / "rows.csv").write_text("\n".join(["photo,class", *rows]))
+        (finding,) = found(tmp_path / "rows.csv")
+        assert (finding.value, finding.n) == (value, 16)
+    assert finding.note == "not counted: 16 rows hold 4 different files"

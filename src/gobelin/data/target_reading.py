@@ -73,12 +73,13 @@ def target_reading(
         if not words[word]:
             continue
         say = counted(words[word], "row says", "rows say")
+        written = _written(word, values)
         if word in unknown or kind == "number":
             other = "" if kind == "number" else "; where it is a class, give it another name"
-            remarks.append(f"{say} {word!r}, read as missing{other}")
+            remarks.append(f"{say} {written!r}, read as missing{other}")
         else:
             remarks.append(
-                f"{say} {word!r}, read as a class; as missing with --set data.missing={word}"
+                f"{say} {written!r}, read as a class; as missing with --set data.missing={written}"
             )
     if kind == "category":
         found = (case_remark(values), typo_remark(values), garbled_remark(values))
@@ -98,6 +99,12 @@ def _counted(values: Sequence[Any], bid: str, chosen: str) -> tuple[str, Writing
         if any(map(is_code, numbers)) or (_few(numbers) and odd):
             kind = "category"
     return kind, writing, words
+
+
+def _written(word: str, values: Sequence[Any]) -> str:
+    """The word as most cells write it."""
+    texts = (v.strip() for v in values if isinstance(v, str))
+    return Counter(text for text in texts if text.lower() == word).most_common(1)[0][0]
 
 
 def _numeric(values: Sequence[Any], writing: Writing) -> list[Any]:

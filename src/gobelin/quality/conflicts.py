@@ -9,11 +9,13 @@ from gobelin.data.dataset import Dataset
 from gobelin.data.fields import PATH_KINDS, Schema, Target
 from gobelin.data.files import BadCell, cell_key
 from gobelin.evidence.findings import Finding
+from gobelin.quality.data import REPEATED
 
 
 def conflicts(dataset: Dataset, schema: Schema, target: Target) -> list[Finding]:
     """A finding for each field of files in which rows of different classes have equal files: how
-    many rows these are, and the first two of them. None for other targets than classes."""
+    many rows these are, and the first two of them. Not counted where a field holds few different
+    files: many rows share each, whatever their class. None for other targets than classes."""
     findings = []
     for field in schema.fields if target.kind == "class" else ():
         if schema.kind(field.columns[0]) not in PATH_KINDS:
@@ -26,26 +28,32 @@ def conflicts(dataset: Dataset, schema: Schema, target: Target) -> list[Finding]
                 except BadCell:  # set aside, with its reason
                     continue
         equal = [same for same in rows.values() if len({target.text(row) for row in same}) > 1]
-        if equal:
-            findings.append(
-                _finding(field.name, equal, sum(map(len, rows.values())), dataset, target)
+        n = sum(map(len, rows.values()))
+        if not equal:
+            continue
+        value: float | None = sum(map(len, equal))
+        note = _note(field.name, equal[0], dataset, target)
+        if n >= REPEATED * len(rows):
+            value, note = None, f"not counted: {n} rows hold {len(rows)} different files"
+        findings.append(
+            Finding(
+                name="conflicting_labels",
+                scope={"field": field.name},
+                value=value,
+                n=n,
+                better="lower",
+                note=note,
+                source="check",
             )
+        )
     return findings
 
 
-def _finding(
-    field: str, equal: list[list[int]], n: int, dataset: Dataset, target: Target
-) -> Finding:
-    first = equal[0][0]
-    other = next(row for row in equal[0] if target.text(row) != target.text(first))
+def _note(field: str, equal: list[int], dataset: Dataset, target: Target) -> str:
+    first = equal[0]
+    other = next(row for row in equal if target.text(row) != target.text(first))
     named = " and ".join(f"{dataset.ids[row]} ({target.text(row)})" for row in (first, other))
-    return Finding(
-        name="conflicting_labels",
-        scope={"field": field},
-        value=float(sum(map(len, equal))),
-        n=n,
-        better="lower",
-        note=f"rows whose {field} is equal to that of a row of another class, as in rows {named}."
-        " One of the labels is wrong, or both are true and the class can't be told",
-        source="check",
+    return (
+        f"rows whose {field} is equal to that of a row of another class, as in rows {named}."
+        " One of the labels is wrong, or both are true and the class can't be told"
     )
