@@ -64,3 +64,24 @@ def test_many_columns_are_few_lines() -> None:
     lines = told(cells, [str(k) for k in range(40)])
     assert len(lines) == MOST_LINES
     assert all(f"c{j}" in "\n".join(lines) for j in range(20))
+
+
+def test_a_rare_value_that_tells_a_rare_class_is_told() -> None:
+    """Planted: of 300 rows three are of a class of their own and say so in one word. The two rows
+    of another rare value, and a value of both classes, tell nothing."""
+    values = ["sword", "ring", "axe"] * 99 + ["totem"] * 3
+    answers = ["common", "fine"] * 148 + ["fine"] + ["unique"] * 3
+    values[10] = values[20] = "bow"  # of 'common', which has many rows
+    values[31] = values[40] = "rod"  # of two classes
+    groups = [str(k) for k in range(300)]
+
+    def found(least: int, answers: list[str]) -> list[str]:
+        cells: Cells = [{"kind": value} for value in values]
+        return warnings({"facts": fitted(cells, groups, least)}, {"facts": cells}, least, answers)
+
+    (line,) = found(5, answers)
+    assert "3 of its 6 values, in 7 of 300 training cells" in line
+    assert "and they tell 3 of the 3 rows of 'unique'" in line
+    assert found(1, answers) == found(5, []) == []
+    assert found(5, [a.replace("unique", "fine") for a in answers]) == []
+    assert found(5, [a.replace("unique", "") for a in answers]) == []

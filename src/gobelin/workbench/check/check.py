@@ -105,7 +105,8 @@ def _cautions(run: Run) -> list[str]:
     ]
     cells = {field.name: train.cells(field) for field in with_names}
     least = run.settings.data.least_groups
-    found = rare_values.warnings(run.encoders.embedder.encoders, cells, least)
+    answers = [rows.target.text(k) for k in rows.part("train")] if rows.target.exclusive else []
+    found = rare_values.warnings(run.encoders.embedder.encoders, cells, least, answers)
     few = filter(None, (f(rows.target, rows.parts) for f in (too_few, few_rows)))
     together = [f"column {f.scope['column']!r}: {f.note}." for f in run.checked.together]
     return [*few, *together, *found, *_long_texts(run)]
