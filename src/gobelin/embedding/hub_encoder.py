@@ -11,9 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from torch import nn
+
 from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
+from gobelin.core.shared import shared
 from gobelin.embedding.encoders import Forward
 from gobelin.networks.hub_model import PLACE_SETTINGS, ModelSource
 
@@ -32,6 +35,7 @@ class HubSettings(Protocol):
 
 
 SettingsT = TypeVar("SettingsT", bound=HubSettings)
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 class HubEncoder(Forward, Generic[SettingsT]):
@@ -44,6 +48,11 @@ class HubEncoder(Forward, Generic[SettingsT]):
     def __init__(self, settings: SettingsT, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
         self.place = ModelSource(self.kind, settings.model, settings.revision, settings.local_only)
+
+    def network(self, make: Callable[[], NetworkT]) -> NetworkT:
+        """What `make` makes of the model, on the device of the run; one for all fields."""
+        key = (self.name, self.place.fingerprint, self.runtime.device)
+        return shared(key, lambda: make().eval().to(self.runtime.device))
 
     def fingerprint(self) -> str:
         """A hash of settings, precision and the model's files; their place doesn't matter."""

@@ -84,7 +84,7 @@ class FittedAudioModel(HubEncoder[AudioModel]):
         )
         self.rate = int(self.extractor.sampling_rate)  # samples a second
         self.input_name = str(self.extractor.model_input_names[0])
-        self.module = _Tower(*self.place.network(), self.input_name).eval().to(runtime.device)
+        self.module = self.network(lambda: _Tower(*self.place.network(), self.input_name))
         self.longest = self._longest()
         self.width = self.embed([[self.clips(np.zeros(self.rate // 2))]]).shape[1]
 

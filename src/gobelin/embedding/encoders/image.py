@@ -25,6 +25,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
+from gobelin.core.shared import shared
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.image.formats import image_share
 from gobelin.data.image.images import Opening, Squares, image_query
@@ -73,12 +74,10 @@ class Image:
     def fit(
         self, cells: Sequence[Cell | None], field: Field, kinds: dict[str, str], runtime: Runtime
     ) -> FittedImage:
-        return FittedImage(self, _network(), runtime)
+        return FittedImage(self, runtime)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedImage:
-        return FittedImage(
-            config.build(Image, read_json(folder / "config.json")), _network(), runtime
-        )
+        return FittedImage(config.build(Image, read_json(folder / "config.json")), runtime)
 
 
 def _network() -> torch.nn.Module:
@@ -131,10 +130,13 @@ class FittedImage(Forward, Squares):
 
     width = 1280
 
-    def __init__(self, settings: Image, network: torch.nn.Module, runtime: Runtime) -> None:
+    def __init__(self, settings: Image, runtime: Runtime) -> None:
         self.settings, self.runtime = settings, runtime
         self.opening, self.side = settings.opening, settings.pixels
-        self.module = network.to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = shared(
+            ("efficientnet-lite0", runtime.device),
+            lambda: _network().to(runtime.device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+        )
 
     def forward(self, batch: Sequence[Any]) -> Tensor:
         """float32 [n, 1280], differentiable."""

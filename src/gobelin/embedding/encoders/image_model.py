@@ -80,10 +80,8 @@ class FittedImageModel(HubEncoder[ImageModel]):
     def __init__(self, settings: ImageModel, runtime: Runtime) -> None:
         super().__init__(settings, runtime)
         self.prepare = _preparation(self.place)
-        self.module = (
-            _Tower(*self.place.network())
-            .eval()
-            .to(runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.module = self.network(
+            lambda: _Tower(*self.place.network()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         )
         pixels = self.prepare(np.zeros((16, 16, 3), np.uint8))
         self.side = max(pixels.shape[1:])

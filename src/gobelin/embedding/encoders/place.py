@@ -31,6 +31,7 @@ from gobelin.core.errors import GobelinError, MissingExtra, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
+from gobelin.core.shared import shared
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.values.numbers import number
@@ -218,10 +219,11 @@ class FittedPlace(Forward):
     """axes: the columns of latitude and longitude, or one column with both."""
 
     def __init__(self, settings: Place, axes: tuple[str, ...], network: torch.nn.Module) -> None:
-        self.settings, self.axes, self.network = settings, axes, network
+        self.settings, self.axes = settings, axes
         from gobelin.core import weights  # it loads torch
 
         self.weights = weights.fingerprint(network)
+        self.network = shared(("place", self.weights), lambda: network)
         self.width = int(list(network.parameters())[-1].shape[0])
 
     @property

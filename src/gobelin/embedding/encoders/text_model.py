@@ -83,7 +83,7 @@ class FittedTextModel(HubEncoder[TextModel]):
 
     def __init__(self, settings: TextModel, runtime: Runtime) -> None:
         super().__init__(settings, runtime)
-        self.module = Sentences(self.place).eval().to(runtime.device)
+        self.module = self.network(lambda: Sentences(self.place))
         self.tokenizer = TextTokenizer(self.place, self.module.network, settings.prompt)
         self.width = self.embed([[self.tokenizer.tokens("a")]]).shape[1]
 
