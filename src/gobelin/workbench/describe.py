@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from gobelin.core.machine import numpy_generator
+from gobelin.core.printable import counted
 from gobelin.data.fields import Cell
 from gobelin.data.files import file_values
 from gobelin.data.media import kinds as media
@@ -40,6 +42,7 @@ from gobelin.workbench.zero_shot import text_field, unseen_rows, zero_shot
 MOST_REFERENCE_ROWS = 2000  # training rows that a record is compared with
 LEAST_REFERENCE_ROWS = 20  # training rows, or pairs of fields, that a finding needs
 SHOWN_CELLS = 3  # of a near row that has no text and no file to name it
+MOST_PAIRS = 10  # of fields that are listed: those that agree least
 INNER = 0.98  # share of the training values that an ordinary number lies between
 
 
@@ -283,7 +286,8 @@ def _columns(run: Run, cells: Mapping[str, Cell]) -> list[Finding]:
 
 def _agreeing(run: Run, query: Shared) -> list[Finding]:
     """For each pair of the record's fields the share of training rows whose two fields agree as
-    little. The cosines of training rows come from alignments fitted without them.
+    little; of many pairs those with the smallest shares, the smallest first. The cosines of
+    training rows come from alignments fitted without them.
     """
     fields = [f for f, has in zip(query.fields, query.present[0], strict=True) if has]
     findings: list[Finding] = []
@@ -312,4 +316,8 @@ def _agreeing(run: Run, query: Shared) -> list[Finding]:
                 source="describe",
             )
         )
+    if (more := len(findings) - MOST_PAIRS) > 0:
+        findings = sorted(findings, key=lambda f: f.value or 0.0)[:MOST_PAIRS]
+        listed = f"{findings[-1].note}; {counted(more, 'pair', 'pairs')} agree better: not listed"
+        findings[-1] = replace(findings[-1], note=listed)
     return findings
