@@ -158,7 +158,8 @@ def evaluate_command(
     """Score the predictor on validation rows, or on DATA: labelled rows that were not in the run.
 
     Prints the score, the fields alone, the confusion and the ten worst mistakes."""
-    evaluation = open_workbench(run).evaluate(data, root, max_bad)
+    bench = open_workbench(run)
+    evaluation = bench.evaluate(data, root, max_bad)
     if as_json:
         return print_findings([*evaluation, *evaluation.rows_behind()], True)
     for line in evaluation.lines():
@@ -166,7 +167,7 @@ def evaluate_command(
     if whole:
         say("")
         print_findings(evaluation, False)
-    print_next(False, "report", run)
+    print_next(bench.run.folder.saved, "report", run)  # a saved run has no report
 
 
 @cli.command("predict")

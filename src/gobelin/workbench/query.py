@@ -98,6 +98,11 @@ def meant(data: RunData, key: str, text: str) -> tuple[Field, Encoder, Cell | No
         return column, encoder, {key: text.strip()} if encoder.joined else None
     flags = {f.name: flag_of(f) for f in fields}
     named = [f for f in fields if f.name == key] or [f for f in fields if flags[f.name] == key]
+    if not named and key == data.settings.data.target:
+        raise GobelinError(
+            f"query: {key!r} is the target, which is no part of a row here. Leave it out; to keep"
+            " found rows by it, give search --where."
+        )
     if not named:
         known = {*flags.values(), *(c for f in fields for c in f.columns)}
         raise GobelinError(

@@ -51,12 +51,12 @@ def usable_values(
     return answer
 
 
-def data(run: Run, verb: str) -> None:
-    """Raises GobelinError for a run that was saved without its data."""
+def data(run: Run, verb: str, other: str = "") -> None:
+    """Raises GobelinError for a run that was saved without its data. other: what else helps."""
     if run.folder.saved:
         raise GobelinError(
             f"{run.folder.folder}: was saved without its data, which {verb} needs. Use the run"
-            " that it was saved from."
+            f" that it was saved from{other}."
         )
 
 
@@ -78,7 +78,7 @@ def predictor(run: Run) -> Run:
 def index(run: Run, verb: str) -> Run:
     """The run with its fusion chosen. Raises GobelinError for a run that can't be searched."""
     if not (run.folder.folder / INDEX).is_dir():
-        data(run, verb)
+        data(run, verb, ", or save that with --index")
     return predictor(run)
 
 
