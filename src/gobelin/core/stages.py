@@ -67,6 +67,20 @@ def step_of(stage: str) -> str:
     return STEPS.get(first, f"make {stage}").format(rest)
 
 
+@contextlib.contextmanager
+def right_values(stage: Path) -> Iterator[None]:
+    """Raises GobelinError where a file of the stage holds other values than Gobelin writes."""
+    try:
+        yield
+    except GobelinError:
+        raise
+    except (*WRONG_VALUES, OSError) as error:
+        raise GobelinError(
+            f"{stage}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
+            " command again."
+        ) from error
+
+
 def holds_run(folder: Path) -> bool:
     """Whether a folder is a run. Nothing else in it is looked at."""
     return (folder / "settings.json").is_file()
@@ -189,15 +203,8 @@ class RunFolder:
         """`load(the folder of a finished stage)`. Raises GobelinError as `checked`, and where the
         files hold values that `load` can't use: they may be a stranger's."""
         folder = self.checked(name)
-        try:
+        with right_values(folder):
             return load(folder)
-        except GobelinError:
-            raise
-        except (*WRONG_VALUES, OSError) as error:
-            raise GobelinError(
-                f"{folder}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
-                " command again."
-            ) from error
 
     @contextlib.contextmanager
     def making(self, name: str, key: str) -> Iterator[Path | None]:

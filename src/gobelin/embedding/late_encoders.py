@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gobelin.embedding.encoders import FittedEncoder
+
+WIDEST = 10_000_000  # numbers of one field's features, at most
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,16 @@ class EncoderFacts:
 
     width: int  # D_f
     fingerprint: str
+
+    @classmethod
+    def from_json(cls, values: Any) -> EncoderFacts:  # noqa: ANN401 - a file may hold anything
+        """Raises TypeError or ValueError for what no encoder's stage says."""
+        facts = cls(**values)
+        if type(facts.width) is not int or not isinstance(facts.fingerprint, str):
+            raise TypeError("width is no whole number, or fingerprint is no text")
+        if not 0 < facts.width <= WIDEST:
+            raise ValueError(f"width is not between 1 and {WIDEST}")
+        return facts
 
 
 class LoadedLate(Mapping[str, FittedEncoder]):

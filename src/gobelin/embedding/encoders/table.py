@@ -16,6 +16,7 @@ smallest and the largest too (`embedding.part_means`).
 from __future__ import annotations
 
 import datetime
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
@@ -162,7 +163,22 @@ class Table:
 
     def load(self, folder: Path, runtime: Runtime) -> FittedTable:
         values = read_json(folder / "config.json")
+        for column in values["columns"].values():
+            _refuse_other_values(column)
         return FittedTable(Table(**values["settings"]), values["columns"])
+
+
+def _refuse_other_values(column: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError where a file holds what can't have been learned."""
+    if column["kind"] == "category":
+        if not all(isinstance(value, str | int | float) for value in column["values"]):
+            raise TypeError("a value of a category is no text and no number")
+        return
+    numbers = [*column["quantiles"], column["middle"], column["scale"]]
+    if any(isinstance(x, bool) or not isinstance(x, int | float) for x in numbers):
+        raise TypeError("a quantile, a middle or a scale is no number")
+    if not all(math.isfinite(x) for x in numbers) or not column["scale"] > 0:
+        raise ValueError("a quantile or a middle is not finite, or a scale is not above 0")
 
 
 def _in_month(day: float) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 from gobelin.core.config import resolved
 from gobelin.core.files import file_name, read_json, write_json
 from gobelin.core.progress import step
+from gobelin.core.stages import right_values
 from gobelin.data.fields import Field
 from gobelin.embedding import lexicon
 from gobelin.embedding.alignment import kept_space
@@ -84,8 +85,11 @@ class RunEncoders:
 
     def _facts(self, field: Field) -> EncoderFacts | None:
         """What the stage of an encoder says of it; None where it says nothing."""
-        path = self.data.folder.folder / stage_of(field) / FACTS
-        return EncoderFacts(**read_json(path)) if path.is_file() else None
+        stage = self.data.folder.folder / stage_of(field)
+        if not (stage / FACTS).is_file():
+            return None
+        with right_values(stage):
+            return EncoderFacts.from_json(read_json(stage / FACTS))
 
     def _encoder(self, field: Field) -> FittedEncoder:
         data, settings = self.data, self.data.settings

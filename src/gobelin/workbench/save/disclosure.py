@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json, write_json
-from gobelin.core.stages import RunFolder
+from gobelin.core.stages import RunFolder, right_values
 from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, TREES
 
 KEPT = "kept.json"  # in the stage of every encoder
@@ -55,7 +55,8 @@ def least_groups(run: RunFolder) -> int | None:
     marks = [stage.with_name(KEPT) for stage in run.folder.glob("encoders/*/stage.json")]
     if not all(mark.is_file() for mark in marks):
         return None
-    return min((int(read_json(mark)["least_groups"]) for mark in marks), default=1)
+    with right_values(run.folder / "encoders"):
+        return min((int(read_json(mark)["least_groups"]) for mark in marks), default=1)
 
 
 def single_leaves(run: RunFolder) -> bool:
