@@ -175,6 +175,22 @@ def test_the_line_of_the_issue() -> None:
         ),
         (
             [
+                verdict("no evidence", -0.003, -0.368, 0.362),
+                Finding(
+                    name="smallest_detectable_effect",
+                    scope=ARM,
+                    value=1.157,
+                    unit="points",
+                    source="augment",
+                ),
+            ],
+            (
+                "No evidence of help or harm, -0.3 points (-36.8 to +36.2) against the real rows"
+                " alone (this study is too small to see any difference)"
+            ),
+        ),
+        (
+            [
                 verdict("no evidence", -0.004, -0.03, 0.022),
                 Finding(
                     name="smallest_detectable_effect",

@@ -102,6 +102,12 @@ def test_four_of_five_studies_find_the_effect_they_could_have_seen(arms: int) ->
     assert 0.79 < found < 0.83
 
 
+def test_no_study_could_have_seen_more_than_there_can_be() -> None:
+    """Two shares differ by 100 points at most."""
+    assert "could have seen 28.0 points (80 % power)." in verdict(known(0.0, 0.1)).sentence
+    assert "This study is too small to see any difference." in verdict(known(0.0, 0.4)).sentence
+
+
 def test_sentences_say_what_was_not_shown() -> None:
     images = verdict(
         known(0.03, resamples=1), {"classic": known(0.0)}, {"classic": known(0.0)}, arm="flow"

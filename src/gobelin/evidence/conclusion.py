@@ -98,8 +98,11 @@ def _detectable(arm: str, findings: Sequence[Finding]) -> str:
     """The smallest effect that the study could detect."""
     for f in findings:
         if f.name == "smallest_detectable_effect" and f.scope.get("arm") == arm:
-            size = None if f.value is None else printed(f.value, f.unit)
-            return f" (this study could have seen {size})" if size else ""
+            if f.value is None:
+                return ""
+            if f.unit == "points" and f.value >= 1:  # no share differs by as much
+                return " (this study is too small to see any difference)"
+            return f" (this study could have seen {printed(f.value, f.unit)})"
     return ""
 
 

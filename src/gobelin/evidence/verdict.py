@@ -191,10 +191,11 @@ def _sentence(
 def _riders(trial: ArmComparisons, word: Word, equal: Sequence[str], arms: int) -> list[str]:
     """Sentences on the limits of the verdict."""
     against = trial.against_baseline
-    riders = [
-        f"This study could have seen {_size(against, against.detectable(arms=arms), False)} (80 %"
-        " power)."
-    ]
+    least = against.detectable(arms=arms)
+    seen = f"could have seen {_size(against, least, False)} (80 % power)"
+    if against.metric != "rmse" and least >= 1:  # no share differs by as much
+        seen = "is too small to see any difference"
+    riders = [f"This study {seen}."]
     shown = [name for name in equal if name in trial.rivals_against_baseline]
     shown = [name for name in shown if trial.rivals_against_baseline[name].p_above() <= ALPHA]
     if word == "helped, and so does a rival" and trial.rivals_against_baseline:
