@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from gobelin import Workbench
+from gobelin.core.errors import GobelinError
+from gobelin.workbench.run import trainings
+
 from .test_strangers_runs import GOLDEN, outcome, put
 
 FACTS: dict[str, Callable[[Any], Any]] = {
@@ -71,3 +75,19 @@ def test_columns_that_no_encoder_learned(folder: Path, capsys: pytest.CaptureFix
                 learned[part] = value
             put(folder, name, json.dumps(other))
             assert "encoders/table: can't be read" in predicted(folder, capsys), (part, value)
+
+
+@pytest.mark.parametrize("text", ['{"steps": "x"}', '{"steps": {}}', "[]", "7", '{"promise": 7}'])
+def test_records_of_a_generator_that_no_training_left(text: str, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "run_folder", tmp_path / "run")
+    generator = Workbench.open(tmp_path / "run").run.generator
+    stage = generator.folder.folder / generator.stage(0)
+    assert generator.trained and trainings.trained_steps(generator) == 0  # it did not say them
+    (stage / "space.json").write_text(text)
+    with pytest.raises(GobelinError, match="can't be read"):
+        trainings.trained_steps(generator)
+        trainings.promise(generator)
+    (stage / "samples").mkdir(exist_ok=True)
+    (stage / "samples/held_out.jsonl").write_text('{"step": "x", "held_out": 1}\n')
+    with pytest.raises(GobelinError, match="can't be read"):
+        trainings.curves(generator)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.files import read_json, read_lines
+from gobelin.core.stages import right_values
 from gobelin.privacy.guarantee import Guarantee
 from gobelin.workbench.run.generator import RunGenerator
 
@@ -16,15 +17,17 @@ def trained_steps(generator: RunGenerator) -> int:
     """The number of steps of the training of seed 0; 0 where there is none, or one of a version
     that did not record it with the training.
     """
-    return int(_stored(generator).get("steps", 0))
+    with right_values(generator.folder.folder / generator.stage(0)):
+        return int(_stored(generator).get("steps", 0))
 
 
 def promise(generator: RunGenerator) -> Guarantee | None:
     """What the training of seed 0 promises of the training rows; None where it is not private,
     or where there is none.
     """
-    stored = _stored(generator).get("promise")
-    return Guarantee.from_dict(stored) if stored else None
+    with right_values(generator.folder.folder / generator.stage(0)):
+        stored = _stored(generator).get("promise")
+        return Guarantee.from_dict(stored) if stored else None
 
 
 def _stored(generator: RunGenerator) -> Mapping[str, Any]:
@@ -48,7 +51,8 @@ def curves(generator: RunGenerator) -> dict[int, dict[int, float | None]]:
     """{seed: {step: held-out score}} of the trained generators; lower is better."""
     out: dict[int, dict[int, float | None]] = {}
     for seed in range(generator.settings.seeds):
-        samples = generator.folder.folder / generator.stage(seed) / "samples"
-        rows = read_lines(samples / "held_out.jsonl")
-        out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
+        stage = generator.folder.folder / generator.stage(seed)
+        rows = read_lines(stage / "samples/held_out.jsonl")
+        with right_values(stage):
+            out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
     return out
