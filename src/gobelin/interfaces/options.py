@@ -138,7 +138,7 @@ def augment_options(work: Callable[..., None]) -> Callable[..., None]:
                 "--minutes",
                 type=float,
                 metavar="M",
-                help="Longest study. It can lower the number of seeds, no other.",
+                help="Time to plan for. It can lower the number of seeds, no more.",
             ),
             click.option(
                 "--export",
