@@ -135,7 +135,7 @@ def test_a_generated_image_is_explained_for_the_class_that_it_was_generated_for(
 
 
 MISTAKES: dict[tuple[str, ...], list[str]] = {
-    (): ["explain: nothing to explain", "--row ID", "--summary"],
+    (): ["explain: nothing to explain", "--row ID", "--summary", "in Python row="],
     ("--row", "nobody"): ["explain --row nobody", "no row has this id"],
     ("--row", "00001", "--text", "x"): ["explain --row 00001", "'text'"],
     ("--row", "00001", "--label", "circel"): ["--label circel", "Did you mean 'circle'?"],

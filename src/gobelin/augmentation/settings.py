@@ -68,7 +68,7 @@ class Augment:
     )
     minutes: Annotated[float, setting(gt=0)] | None = setting(
         default=None,
-        description="Longest study in minutes. It can lower the number of seeds, once.",
+        description="Minutes to plan a study for. They can lower the number of seeds, once.",
     )
     steps: Mapping[str, int] = setting(
         default_factory=dict,

@@ -111,7 +111,8 @@ def _refuse_mixed(asked: Asked, others: bool) -> None:
     if not (asked.query or others or asked.summary):
         raise GobelinError(
             "explain: nothing to explain. Give --row ID, --text, --image, --query COLUMN=VALUE,"
-            " --data FILE or --summary."
+            " --data FILE or --summary; in Python row=, text=, image=, COLUMN=, data= or"
+            " summary=True."
         )
     if name and (others or asked.summary):
         other = "--data" if others else "--summary"
