@@ -39,7 +39,6 @@ from gobelin.core import catalog
 from gobelin.core.machine import numpy_generator
 from gobelin.embedding.alignment.correlation import principal
 from gobelin.evidence import comparison, intervals
-from gobelin.prediction import evaluation
 from gobelin.prediction.cross_fit import Predict, Training, cross_fit
 from gobelin.prediction.fusion.concat import Concat
 from gobelin.prediction.heads.joins import Join, Shapes, SideBySide, Weights
@@ -118,7 +117,7 @@ def study(sample: str, folder: Path, masks: int, field: str, rates: Sequence[flo
     training = replace(bench.run.predictor.training, settings=HOW)
     rows = np.concatenate(
         [
-            evaluation.scored_rows(training.target, bench.run.checked.rows.labelled(part))
+            training.target.scored_rows(bench.run.checked.rows.labelled(part))
             for part in ("valid", "test")
         ]
     )
