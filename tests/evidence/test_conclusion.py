@@ -12,6 +12,12 @@ from gobelin.evidence.findings import Finding
 ARM = {"arm": "generated"}
 
 
+def detectable(value: float) -> Finding:
+    return Finding(
+        name="smallest_detectable_effect", scope=ARM, value=value, unit="points", source="augment"
+    )
+
+
 def verdict(
     word: str,
     value: float,
@@ -176,13 +182,7 @@ def test_the_line_of_the_issue() -> None:
         (
             [
                 verdict("no evidence", -0.003, -0.368, 0.362),
-                Finding(
-                    name="smallest_detectable_effect",
-                    scope=ARM,
-                    value=1.157,
-                    unit="points",
-                    source="augment",
-                ),
+                detectable(1.157),
             ],
             (
                 "No evidence of help or harm, -0.3 points (-36.8 to +36.2) against the real rows"
@@ -192,13 +192,7 @@ def test_the_line_of_the_issue() -> None:
         (
             [
                 verdict("no evidence", -0.004, -0.03, 0.022),
-                Finding(
-                    name="smallest_detectable_effect",
-                    scope=ARM,
-                    value=0.037,
-                    unit="points",
-                    source="augment",
-                ),
+                detectable(0.037),
             ],
             (
                 "No evidence of help or harm, -0.4 points (-3.0 to +2.2) against the real rows"

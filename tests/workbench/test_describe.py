@@ -30,7 +30,6 @@ def test_of_many_pairs_of_fields_those_that_agree_least_are_listed(
     texts = [f"schema.t{k}=text" for k in range(FIELDS)]
     settings = config.assignments([*SMALL, *texts])
     bench = Workbench(tmp_path / "rows.csv", "kind", tmp_path / "run", settings)
-
     bench.fit()
 
     def listed(most: int) -> list[tuple[str, float | None, str]]:

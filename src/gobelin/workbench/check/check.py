@@ -105,7 +105,8 @@ def _cautions(run: Run) -> list[str]:
     ]
     cells = {field.name: train.cells(field) for field in with_names}
     least = run.settings.data.least_groups
-    answers = [rows.target.text(k) for k in rows.part("train")] if rows.target.exclusive else []
+    target, names = rows.target, (*rows.target.classes, "")  # -1, no answer: the last one
+    answers = [names[k] for k in target.values[rows.part("train")]] if target.exclusive else []
     found = rare_values.warnings(run.encoders.embedder.encoders, cells, least, answers)
     few = filter(None, (f(rows.target, rows.parts) for f in (too_few, few_rows)))
     together = [f"column {f.scope['column']!r}: {f.note}." for f in run.checked.together]

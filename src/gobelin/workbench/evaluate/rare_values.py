@@ -69,13 +69,16 @@ def _value(cell: Cell | None, column: str) -> str | None:
 def _told_class(values: Sequence[str | None], lost: Collection[str], answers: Sequence[str]) -> str:
     """The first class of which most rows have a lost value that no row of another class has, in
     words; '' where there is none."""
+    pairs = [
+        (value, answer)
+        for value, answer in zip(values, answers, strict=False)  # no answers: no pairs
+        if answer and value is not None and value in lost
+    ]
     classes: dict[str, set[str]] = {}  # of each lost value
-    for value, answer in zip(values, answers, strict=bool(answers)):
-        if value is not None and value in lost and answer:
-            classes.setdefault(value, set()).add(answer)
-    rows, told = Counter(filter(None, answers)), Counter[str]()
-    for value, answer in zip(values, answers, strict=bool(answers)):
-        told[answer] += value is not None and classes.get(value) == {answer}
+    for value, answer in pairs:
+        classes.setdefault(value, set()).add(answer)
+    rows = Counter(filter(None, answers))
+    told = Counter(answer for value, answer in pairs if classes[value] == {answer})
     for answer in sorted(rows):
         if told[answer] > LOST_CLASS * rows[answer]:
             return f", and they tell {told[answer]} of the {rows[answer]} rows of {answer!r}"

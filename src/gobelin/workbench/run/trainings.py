@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def trained_steps(generator: RunGenerator) -> int:
     """The number of steps of the training of seed 0; 0 where there is none, or one of a version
     that did not record it with the training.
     """
-    with right_values(generator.folder.folder / generator.stage(0)):
+    with right_values(_stage(generator)):
         return int(_stored(generator).get("steps", 0))
 
 
@@ -25,15 +26,18 @@ def promise(generator: RunGenerator) -> Guarantee | None:
     """What the training of seed 0 promises of the training rows; None where it is not private,
     or where there is none.
     """
-    with right_values(generator.folder.folder / generator.stage(0)):
+    with right_values(_stage(generator)):
         stored = _stored(generator).get("promise")
         return Guarantee.from_dict(stored) if stored else None
 
 
 def _stored(generator: RunGenerator) -> Mapping[str, Any]:
     """What the training of seed 0 recorded; nothing where there is none."""
-    path = generator.folder.folder / generator.stage(0) / "space.json"
-    return read_json(path) if generator.trained else {}
+    return read_json(_stage(generator) / "space.json") if generator.trained else {}
+
+
+def _stage(generator: RunGenerator, seed: int = 0) -> Path:
+    return generator.folder.folder / generator.stage(seed)
 
 
 def grids(generator: RunGenerator, most: int = 4) -> list[tuple[int, str]]:
@@ -51,7 +55,7 @@ def curves(generator: RunGenerator) -> dict[int, dict[int, float | None]]:
     """{seed: {step: held-out score}} of the trained generators; lower is better."""
     out: dict[int, dict[int, float | None]] = {}
     for seed in range(generator.settings.seeds):
-        stage = generator.folder.folder / generator.stage(seed)
+        stage = _stage(generator, seed)
         rows = read_lines(stage / "samples/held_out.jsonl")
         with right_values(stage):
             out |= {seed: {int(row["step"]): row["held_out"] for row in rows}} if rows else {}
