@@ -12,7 +12,7 @@ last (`Reading.use`).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -117,6 +117,10 @@ COUNTED = {
     "cell_mb": "MB to decode",
 }
 
+NAME = 1000  # letters of a name that are always allowed
+NAMES_MB = 256  # that an array of longer names may take
+LETTER = 4  # bytes in an array
+
 
 def limits() -> Reading:
     """The budget in use."""
@@ -138,6 +142,18 @@ def refuse(where: str, name: str, needed: float) -> None:
     """GobelinError where `needed` is over the limit `name`. where: the data set."""
     if reason := excess(name, needed):
         raise GobelinError(f"{where}: {reason}. Raise it with --set reading.{name}=N.")
+
+
+def refuse_names(where: str, names: Sequence[str]) -> None:
+    """GobelinError for long names of rows or groups: an array of them takes as much for each as for
+    the longest.
+    """
+    longest, most = max(map(len, names), default=0), NAMES_MB * MEGABYTE // LETTER
+    if longest > NAME and longest * len(names) > most:
+        raise GobelinError(
+            f"{where}: a row or a group has a name of {longest} letters; of {len(names)} rows,"
+            f" names may have {max(NAME, most // len(names))}. Shorten it."
+        )
 
 
 def refuse_table(where: str, rows: int, columns: int) -> None:

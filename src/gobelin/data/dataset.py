@@ -26,6 +26,7 @@ from gobelin.core import parse
 from gobelin.core.arrow import roomy, texts, true_places, whole_numbers
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.files import fingerprint, fingerprint_of_columns
+from gobelin.data.budget import refuse_names
 from gobelin.data.fields import Cell, Field
 from gobelin.data.image.images import Opening
 from gobelin.data.values.spelling import named
@@ -182,6 +183,7 @@ class Dataset:
                 f"{self.source}, column {column!r}: row {empty[0]} has no id. Fill it in."
             )
         ids = [str(v) for v in self.table[column].to_pylist()] if column else list(self.ids)
+        refuse_names(str(self.source), ids)
         if (twice := repeated(ids)) is not None:
             raise GobelinError(
                 f"{self.source}, column {column!r}: the id {twice!r} appears twice. Ids must"

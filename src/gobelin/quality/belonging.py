@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gobelin.core.numbering import numbered
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target, set_kind
 from gobelin.data.values.spelling import spelled
@@ -79,7 +80,7 @@ def _names_owner(name: str) -> bool:
 
 def _by_answer(values: Sequence[str], target: Target, rows: np.ndarray) -> str:
     """Why a column may be the group, by the answers of these rows; '' where they don't say so."""
-    place = np.unique(np.array(values, str), return_inverse=True)[1]
+    place = numbered(values)
     size = np.bincount(place)
     several = int((size > 1).sum())
     if several < LEAST_VALUES or not (target.exclusive or target.kind == "number"):

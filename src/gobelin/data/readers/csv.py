@@ -98,9 +98,10 @@ class Csv:
             elif first != "\n":
                 break
             before += 1
-        start = [first]
-        while sum(map(len, start)) < SNIFFED and (line := next(lines, "")):
+        start, letters = [first], len(first)
+        while letters < SNIFFED and (line := next(lines, "")):
             start.append(line)
+            letters += len(line)
         if said and said not in first:
             LOG.warning("%s: its first line names %r, which parts no cells. Not used.", path, said)
             said = ""

@@ -63,7 +63,7 @@ def _field(table: pa.Table, name: str) -> pa.Field | str:
 def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts of a dictionary written out; durations as seconds; any other column as it is."""
     if pa.types.is_duration(column.type):
-        ticks = column.cast(pa.int64()).cast(pa.float64())
+        ticks = column.cast(pa.int64()).cast(pa.float64(), safe=False)  # beyond 2**53 rounded
         return pc.divide(ticks, TICKS[column.type.unit])
     return column.cast(plain) if (plain := _plain(column.type)) != column.type else column
 

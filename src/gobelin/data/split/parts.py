@@ -25,6 +25,7 @@ import numpy as np
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import canonical_json, fingerprint, read_json, write_json
 from gobelin.core.printable import counted
+from gobelin.data.budget import refuse_names
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 
@@ -75,7 +76,9 @@ class Naming:
         prefix = "row " if self.id else ""  # a hash has it already
         values = dataset.values(self.group)
         pairs = zip(values, own, strict=True)
-        return [prefix + o if v is None else group_name(v) for v, o in pairs]
+        names = [prefix + o if v is None else group_name(v) for v, o in pairs]
+        refuse_names(str(dataset.source), names)
+        return names
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gobelin.core.numbering import numbered
 from gobelin.data.read import read
 from gobelin.data.series.moments import Moment
 from gobelin.data.split.splits import Split
@@ -157,7 +158,7 @@ def _panel(run: Run, moments: Sequence[Moment | None], places: np.ndarray) -> Pa
     names += [c.name for c in rows.schema.columns if c.kind == "category" and c.role == "cell"]
     for name in names:
         values = rows.dataset.values(name)
-        asset = np.unique([spelled(values[k]) for k in places], return_inverse=True)[1]
+        asset = numbered([spelled(values[k]) for k in places])
         if name == run.settings.trade.asset or len(set(zip(time, asset, strict=True))) == len(time):
             return PanelRows(time, asset, gap)
     return panel
