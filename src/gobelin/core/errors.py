@@ -1,8 +1,9 @@
 """Errors that a user can mend, one line each.
 
 A `GobelinError` is the user's mistake: the command line prints its one line and exits with 2; a
-server would answer 4xx. Any other error is a mistake of Gobelin and keeps its traceback. The
-wording is always `where: what was wrong, what was found. What to do.`
+server would answer 4xx. Any other error is a mistake of Gobelin and keeps its traceback, but for
+one that the files of a run may cause (`UnusableValue`). The wording is always
+`where: what was wrong, what was found. What to do.`
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ class GobelinError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.args)
+
+
+class UnusableValue(GobelinError):
+    """A file holds a value that no check foresaw. The cause has a traceback for programmers, which
+    the command line prints with --verbose."""
 
 
 class MissingExtra(GobelinError):

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, UnusableValue
 from gobelin.core.files import (
     atomic_folder,
     disk_errors,
@@ -75,7 +75,7 @@ def right_values(stage: Path) -> Iterator[None]:
     except GobelinError:
         raise
     except (*WRONG_VALUES, OSError) as error:
-        raise GobelinError(
+        raise UnusableValue(
             f"{stage}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
             " command again."
         ) from error

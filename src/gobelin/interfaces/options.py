@@ -200,7 +200,7 @@ def with_loudness(command: click.Command) -> click.Command:
     """The command with the options that every command has: how much it tells of its progress."""
     for names, meaning in (
         (["-q", "--quiet"], "Tell nothing of the progress. Warnings are told."),
-        (["-v", "--verbose"], "Tell how long each step took."),
+        (["-v", "--verbose"], "Tell how long each step took, and where an error comes from."),
     ):
         option = click.Option(
             names, is_flag=True, expose_value=False, callback=_loudness, help=meaning

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from gobelin.core.errors import GobelinError, outside_cause
+from gobelin.core.errors import GobelinError, UnusableValue, outside_cause
 from gobelin.core.printable import json_text, printable, shortened
 from gobelin.core.progress import listened, present_step
 from gobelin.core.shell import shell_line
@@ -129,7 +129,8 @@ def _usage(error: click.ClickException) -> str:
 @contextlib.contextmanager
 def mistakes_told() -> Iterator[None]:
     """Around a whole command. A user's mistake prints one line and exits with 2, Ctrl-C exits with
-    130. A mistake of Gobelin keeps its traceback. Warnings that any module logs are told."""
+    130. A mistake of Gobelin keeps its traceback, and the cause of `UnusableValue` does with
+    --verbose. Warnings that any module logs are told."""
     logs, shown = _Told(logging.WARNING), warnings.showwarning
     logging.getLogger().addHandler(logs)
     warnings.showwarning = _tell_warning
@@ -137,6 +138,8 @@ def mistakes_told() -> Iterator[None]:
         _check_streams()
         yield
     except GobelinError as error:
+        if isinstance(error, UnusableValue) and progress.verbose and (cause := error.__cause__):
+            tell_traceback(type(cause), cause, cause.__traceback__)
         tell(error, lines=True)
         sys.exit(2)
     except click.exceptions.Exit as error:

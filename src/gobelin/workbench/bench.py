@@ -41,6 +41,7 @@ from gobelin.workbench.search.parts import search_parts
 
 
 @typed_methods(**ARGUMENTS)
+@needs.usable_values
 class Workbench:
     """A run of one data set.
 
@@ -113,7 +114,6 @@ class Workbench:
         find, key = partial(fit.fitted, self.run), self.run.predictor.key_of("fit")
         return self._keep("fit", key, find, fit.key_of_curves(self.run))
 
-    @needs.usable_values
     def evaluate(
         self,
         data: str | Path | Dataset | TableLike | None = None,
@@ -137,7 +137,6 @@ class Workbench:
         findings = self._keep("evaluate", key, find, delivered.key)
         return evaluate.of_validation(delivered.judged, findings)
 
-    @needs.usable_values
     def predict(
         self,
         data: str | Path | Dataset | TableLike,
@@ -153,7 +152,6 @@ class Workbench:
         others = predict.other_rows(self.run, data, root, max_bad)
         return predict.predicted(self.run.delivered, *others)
 
-    @needs.usable_values
     def search(
         self,
         k: int = 5,
@@ -210,7 +208,6 @@ class Workbench:
         find = partial(search.recalled, self.run.space)
         return self._keep("search", self.run.predictor.fingerprint, find)
 
-    @needs.usable_values
     def describe(self, k: int = 5, labels: Sequence[str] = (), **query: Given) -> list[Finding]:
         """The classes of a record, the nearest rows, typical and odd fields.
 
@@ -221,7 +218,6 @@ class Workbench:
         self.run = needs.predictor(self.run)
         return describe.described(self.run, texts_of(query), k, labels)
 
-    @needs.usable_values
     def explain(
         self,
         data: str | Path | Dataset | TableLike | None = None,
@@ -245,7 +241,6 @@ class Workbench:
         what = texts_of(query), label, tuple(fields), out, summary, generated
         return explanation.explained(self.run, explanation.Asked(*what), data)
 
-    @needs.usable_values
     def generate(
         self,
         seeds: Sequence[int] = tuple(range(16)),
@@ -366,7 +361,6 @@ class Workbench:
             return study_plan.planned(self.run)
         return plan.planned(self.run, generator)
 
-    @needs.usable_values
     def summary(self) -> list[str]:
         """The contents of the run folder, in a few lines."""
         from gobelin.workbench.fit import plan
@@ -392,7 +386,6 @@ class Workbench:
 
         return save.pushed(self.save_pretrained, self.run.folder, repo_id, private, index)
 
-    @needs.usable_values
     def card(self) -> str:
         """The model card of a saved run, as Markdown."""
         from gobelin.workbench.save import save

@@ -132,6 +132,11 @@ class RunGenerator:
         """Whether the run folder holds the training of seed 0, whatever its settings."""
         return self.folder.has(self.stage(0))
 
+    @property
+    def outdated(self) -> bool:
+        """Whether that training rests on other data or settings than those of the run by now."""
+        return self.trained and not self.folder.has(self.stage(0), self.key(0))
+
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
         """Training and validation rows with an image, with captions and source images if the

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
-from gobelin.core.errors import GobelinError
-from gobelin.core.stages import WRONG_VALUES
+from gobelin.core.errors import GobelinError, UnusableValue, outside_cause
+from gobelin.core.stages import WRONG_VALUES, RunFolder
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.commands import fit_command
 from gobelin.workbench.run.encoders import stage_of
@@ -15,37 +16,36 @@ from gobelin.workbench.run.row_index import INDEX
 
 Given = ParamSpec("Given")
 Answer = TypeVar("Answer")
+Class = TypeVar("Class")
+FROM_DATA = ("check", "fit")  # verbs that make a run: what they meet is data, not the run's files
 
 
-class OnARun(Protocol):
-    """What has verbs on a run."""
-
-    run: Run
-
-
-Bench = TypeVar("Bench", bound=OnARun)
-
-
-def usable_values(
-    verb: Callable[Concatenate[Bench, Given], Answer],
-) -> Callable[Concatenate[Bench, Given], Answer]:
-    """The verb, which ends in one line where a saved run holds values that load and can't be used:
-    they may be a stranger's. In a run of one's own such an error keeps its traceback.
+def usable_values(cls: type[Class]) -> type[Class]:
+    """The class of verbs, each of which but `FROM_DATA` ends in one line where it meets a value
+    that it can't use: the files of the run may be a stranger's. --verbose prints the traceback.
     """
+    for name, verb in list(vars(cls).items()):
+        if inspect.isfunction(verb) and not name.startswith("_") and name not in FROM_DATA:
+            setattr(cls, name, _one_line(verb))
+    return cls
 
+
+def _one_line(verb: Callable[Given, Answer]) -> Callable[Given, Answer]:
     @functools.wraps(verb)
-    def answer(bench: Bench, /, *args: Given.args, **options: Given.kwargs) -> Answer:
+    def answer(*args: Given.args, **options: Given.kwargs) -> Answer:
         try:
-            return verb(bench, *args, **options)
+            return verb(*args, **options)
         except GobelinError:
             raise
         except WRONG_VALUES as error:
-            folder = bench.run.folder
-            if not folder.saved:
+            if outside_cause(error):
                 raise
-            raise GobelinError(
-                f"{folder.folder}: holds values that can't be used"
-                f" ({type(error).__name__}: {error}). Save the run again."
+            folder: RunFolder = args[0].run.folder  # type: ignore[attr-defined]
+            again = "Save the run" if folder.saved else "Run gobelin fit"
+            raise UnusableValue(
+                f"{folder.folder}: {verb.__name__} ended in {type(error).__name__} ({error}). A"
+                " file of this folder holds a value that Gobelin doesn't write, or this is a"
+                f" mistake of Gobelin. {again} again, or report what --verbose prints."
             ) from error
 
     return answer
