@@ -62,7 +62,7 @@ def _indexed(
     dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     known = classes or tuple(sorted(usual(v for v in values if v is not None).values()))
-    _check_count(dataset, name, known, MAX_CLASSES)
+    _check_count(dataset, name, known, MAX_CLASSES, "classes")
     index, written = (
         {c: k for k, c in enumerate(known)},
         {spelled(c): k for k, c in enumerate(known)},
@@ -71,12 +71,14 @@ def _indexed(
     return np.array(places, np.int64), known
 
 
-def _check_count(dataset: Dataset, name: str, known: Sequence[str], most: int) -> None:
+def _check_count(dataset: Dataset, name: str, known: Sequence[str], most: int, word: str) -> None:
     if len(known) > most:
-        word = "classes" if most == MAX_CLASSES else "levels"
+        remedy = f"Is it a number? --set schema.{name}=number."
+        if word == "labels":
+            remedy = "Leave out those that few rows have, or join them to one."
         raise GobelinError(
             f"{dataset.source}, column {name!r}: {len(known)} different {word}, at most {most} are"
-            f" allowed. Is it a number? --set schema.{name}=number."
+            f" allowed. {remedy}"
         )
 
 
@@ -93,7 +95,7 @@ def _ordinal(
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
         values = [None if math.isnan(v) else float(v) for v in numbers]
-    _check_count(dataset, name, levels, MAX_LEVELS)
+    _check_count(dataset, name, levels, MAX_LEVELS, "levels")
     index = {spelled(c): k for k, c in enumerate(levels)}
     words = [None if v is None else spelled(v) for v in values]
     unknown = [k for k, w in enumerate(words) if w is not None and w not in index]
@@ -124,7 +126,7 @@ def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[s
         else:
             rows.append(labels_of(named(value)))
     known = classes or tuple(sorted({label for row in rows for label in row or ()}))
-    _check_count(dataset, name, known, MAX_CLASSES)
+    _check_count(dataset, name, known, MAX_CLASSES, "labels")
     index = {c: k for k, c in enumerate(known)}
     indicators = np.zeros((len(rows), len(known)), np.int64)
     for k, row in enumerate(rows):

@@ -244,3 +244,25 @@ def test_small_classes_are_not_scored() -> None:
 def test_impossible_shares_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(GobelinError, match="was expected|must leave more than 0.01 to train"):
         Split(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [1, 12, 90, 191, 900])
+@pytest.mark.parametrize("how", [Split(), Split(0.1, 0.3)])
+def test_many_rare_labels_leave_no_part_out(how: Split, labels: int) -> None:
+    """Each part has its share of the rows, but for half a row of each stratum that is filled."""
+    rng = np.random.default_rng(labels)
+    values = np.zeros((150, labels), np.int64)
+    for row in values:
+        row[rng.choice(labels, min(6, labels), replace=False)] = 1
+    target = Target("y", "labels", values, tuple(map(str, range(labels))))
+    groups = alone(len(values))
+    parts = assign(how, target, groups, 0)
+    filled = min(labels, len(values) * min(how.valid, how.test)) + 1
+    for part, share in (("test", how.test), ("valid", how.valid)):
+        assert abs((parts == part).sum() - share * len(values)) <= filled / 2 + 1
+        assert (parts == part).sum() >= 0.5 * share * len(values)
+    turned = assign(how, target.rows(np.arange(150)[::-1]), groups[::-1], 0)
+    assert turned[::-1].tolist() == parts.tolist()
+    if labels > 12:  # given: the parts that a user's column lacks are drawn in the same way
+        drawn = assign(how, target, groups, 0, given=["train"] * 140 + ["valid"] * 10)
+        assert abs((drawn == "test").sum() - how.test / (1 - how.valid) * 140) <= filled / 2 + 1

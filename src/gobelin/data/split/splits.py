@@ -95,7 +95,7 @@ def assign(
         return parts
     parts = np.array([recorded.get(g, "train") for g in groups], dtype="<U5")
     labelled = np.flatnonzero(target.present)
-    units = _units(groups)
+    units, shares = _units(groups), (settings.valid, settings.test)
     if settings.by == "time":
         if times is None:
             raise GobelinError(
@@ -113,9 +113,8 @@ def assign(
                 parts[units[unit]] = inside[-1] if inside else "train"
             return parts
     else:
-        strata = _strata(target, units, seed, by_row_order)
-    sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
-    shares = (settings.valid, settings.test)
+        strata = _strata(target, units, seed, shares, by_row_order)
+    sizes = _sizes(target, units)
     if settings.by == "time" and not any(u in recorded for u in units):
         return _moments_whole(parts, strata[0], latest, units, sizes, shares)
     for stratum in strata:
@@ -180,9 +179,9 @@ def _with_lacking(
     out = parts.copy()
     for unit, part in kept.items():
         out[units[unit]] = part
-    sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
-    for stratum in _strata(target, units, seed, False):
-        _fill(out, stratum, units, sizes, (drawn[0], drawn[1]), kept)
+    shares_drawn, sizes = (drawn[0], drawn[1]), _sizes(target, units)
+    for stratum in _strata(target, units, seed, shares_drawn):
+        _fill(out, stratum, units, sizes, shares_drawn, kept)
     counts = [f"{(out == part).sum()} {DRAWN[part]} rows" for part in lacking]
     LOG.warning(
         "split column: names no %s rows; %s were drawn from the training rows.",
@@ -257,10 +256,16 @@ def row_moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[boo
 
 
 def _strata(
-    target: Target, units: dict[str, list[int]], seed: int, by_row_order: bool
+    target: Target,
+    units: Mapping[str, list[int]],
+    seed: int,
+    shares: tuple[float, float],
+    by_row_order: bool = False,
 ) -> list[list[str]]:
     """Units (groups) by their most frequent class (of several the first), or by thirds of a number;
-    each list in an order of hashes. units: {group: numbers of its rows}.
+    each list in an order of hashes. Strata of labels that are too small to give each part a row
+    are joined: filled one by one they would leave validation and test rows out where labels are
+    many and rare. units: {group: numbers of its rows}. shares: of the validation and test rows.
     """
     rng = numpy_generator(seed, "split")
     if target.kind == "number":
@@ -281,6 +286,11 @@ def _strata(
     strata = [names for _, names in sorted(by_class.items())]
     if by_row_order:
         return [[names[k] for k in rng.permutation(len(names))] for names in strata]
+    if target.kind == "labels":
+        sizes, least = _sizes(target, units), 1 / min(share for share in shares if share)
+        small = [names for names in strata if sum(sizes[u] for u in names) < least]
+        strata = [names for names in strata if names not in small]
+        strata.append([unit for names in small for unit in names])
     return [hash_order(names, seed, "split") for names in strata]
 
 
@@ -314,6 +324,11 @@ def _fill(
         middle = start + sizes[unit] / 2
         if middle < both:
             parts[units[unit]] = "test" if middle < test else "valid"
+
+
+def _sizes(target: Target, units: Mapping[str, list[int]]) -> dict[str, int]:
+    """The number of labelled rows of each unit."""
+    return {unit: int(target.present[rows].sum()) for unit, rows in units.items()}
 
 
 def _units(groups: Sequence[str]) -> dict[str, list[int]]:
