@@ -121,6 +121,22 @@ def test_only_predictions_have_the_users_ids(place: Path) -> None:
     assert list(again["prediction"]) == list(frame["prediction"])
 
 
+@pytest.mark.parametrize("spelled", ["new.csv", "./run/../new.csv", "link.csv"])
+def test_predictions_never_replace_the_data(
+    spelled: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file by another name is the same file."""
+    if spelled == "link.csv" and not (place / spelled).exists():
+        (place / spelled).symlink_to(place / "new.csv")
+    before = (place / "new.csv").read_bytes()
+    for words in ([], ["--only-predictions"]):
+        with pytest.raises(SystemExit) as ended:
+            new, out = str(place / "new.csv"), str(place / spelled)
+            main(["predict", str(place / "run"), new, "--out", out, *words])
+        assert ended.value.code == 2 and "is DATA itself" in capsys.readouterr().err
+    assert (place / "new.csv").read_bytes() == before
+
+
 def test_a_folder_of_pictures_and_a_frame_with_images(place: Path) -> None:
     """Paths of a folder stay; images in memory can't stand in a CSV, and no table holds them."""
     (place / "folder" / "a").mkdir(parents=True)

@@ -101,6 +101,16 @@ def test_columns_that_say_the_same_are_told_once() -> None:
     assert finding.note.startswith("scanner (like manufacturerModelName) goes with the target")
 
 
+def test_values_that_fewer_groups_have_than_may_be_told_are_no_recording() -> None:
+    """Oracle: the number of patients with each scanner."""
+    dataset, target, _, groups = planted(0, 0.9, 2.0)
+    rows, values = np.arange(len(dataset)), dataset.values("scanner")
+    having = [len({g for g, v in zip(groups, values, strict=True) if v == s}) for s in "AB"]
+    for least, there in ((min(having), True), (min(having) + 1, False)):
+        columns = shortcuts.recordings(dataset, SCHEMA, target, groups, rows, least)
+        assert ("scanner" in [one.column for one in columns]) == there
+
+
 def test_the_note_names_values_and_remedy() -> None:
     dataset, target, embeddings, groups = planted(0, 0.9, 2.0)
     rows = np.arange(len(dataset))

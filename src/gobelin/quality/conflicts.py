@@ -32,8 +32,13 @@ def conflicts(dataset: Dataset, schema: Schema, target: Target) -> list[Finding]
         if not equal:
             continue
         value: float | None = sum(map(len, equal))
-        note = _note(field.name, equal[0], dataset, target)
-        if n >= REPEATED * len(rows):
+        first, other = _two(equal[0], target)
+        note = (
+            f"rows whose {field.name} is equal to that of a row of another class, as in one of"
+            f" {target.text(first)} and one of {target.text(other)}. One of the labels is wrong, or"
+            " both are true and the class can't be told"
+        )
+        if shared := n >= REPEATED * len(rows):
             value, note = None, f"not counted: {n} rows hold {len(rows)} different files"
         findings.append(
             Finding(
@@ -42,6 +47,7 @@ def conflicts(dataset: Dataset, schema: Schema, target: Target) -> list[Finding]
                 value=value,
                 n=n,
                 better="lower",
+                rows=() if shared else (dataset.ids[first], dataset.ids[other]),
                 note=note,
                 source="check",
             )
@@ -49,11 +55,7 @@ def conflicts(dataset: Dataset, schema: Schema, target: Target) -> list[Finding]
     return findings
 
 
-def _note(field: str, equal: list[int], dataset: Dataset, target: Target) -> str:
+def _two(equal: list[int], target: Target) -> tuple[int, int]:
+    """The first of these rows, and the first one of another class."""
     first = equal[0]
-    other = next(row for row in equal if target.text(row) != target.text(first))
-    named = " and ".join(f"{dataset.ids[row]} ({target.text(row)})" for row in (first, other))
-    return (
-        f"rows whose {field} is equal to that of a row of another class, as in rows {named}."
-        " One of the labels is wrong, or both are true and the class can't be told"
-    )
+    return first, next(row for row in equal if target.text(row) != target.text(first))

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gobelin.core.machine import numpy_generator
+from gobelin.data.coarse import LEAST_GROUPS
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
 from gobelin.embedding.features import Embeddings
@@ -36,7 +37,6 @@ RECORDING = frozenset(
 )
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 MOST_VALUES = 20  # different ones; of more, each has too few rows
-LEAST_GROUPS = 5  # of training rows with a value, for it to be compared
 DRAWS = 999  # of the permutation test
 LEAST_ASSOCIATION, MOST_CHANCE = 0.3, 0.01  # Cramer's V, p value
 CLEARLY = 0.2  # above guessing: the lower end of the interval of the balanced accuracy
@@ -83,10 +83,17 @@ class Recording:
 
 
 def recordings(
-    dataset: Dataset, schema: Schema, target: Target, groups: Sequence[str], rows: np.ndarray
+    dataset: Dataset,
+    schema: Schema,
+    target: Target,
+    groups: Sequence[str],
+    rows: np.ndarray,
+    least_groups: int = LEAST_GROUPS,
 ) -> list[Recording]:
     """The columns that tell how rows were recorded, by their names, with at least two values of
-    `LEAST_GROUPS` groups. groups: N names. rows: numbers of the training rows."""
+    `LEAST_GROUPS` groups, or of `least_groups` where these are more. groups: N names. rows: numbers
+    of the training rows."""
+    least = max(LEAST_GROUPS, least_groups)
     if not target.exclusive:
         return []
     rows = rows[target.present[rows]]
@@ -96,7 +103,8 @@ def recordings(
         if RECORDING & {word.lower() for word in WORD.findall(column)}:
             values = dataset.values(column)
             known = np.array([r for r in rows if isinstance(values[r], str | int | float)], int)
-            if one := _recording(column, [str(values[r]) for r in known], known, groups, target):
+            texts = [str(values[r]) for r in known]
+            if one := _recording(column, texts, known, groups, target, least):
                 same = next((k for k, known in enumerate(found) if known.parts_as(one)), None)
                 if same is None:
                     found.append(one)
@@ -106,7 +114,12 @@ def recordings(
 
 
 def _recording(
-    column: str, values: list[str], rows: np.ndarray, groups: Sequence[str], target: Target
+    column: str,
+    values: list[str],
+    rows: np.ndarray,
+    groups: Sequence[str],
+    target: Target,
+    least: int,
 ) -> Recording | None:
     """None where fewer than two values have enough groups."""
     of_value: dict[str, set[str]] = {}
@@ -114,7 +127,7 @@ def _recording(
         of_value.setdefault(value, set()).add(groups[row])
     if len(of_value) > MOST_VALUES:
         return None
-    names = tuple(sorted(v for v, some in of_value.items() if len(some) >= LEAST_GROUPS))
+    names = tuple(sorted(v for v, some in of_value.items() if len(some) >= least))
     kept = np.array([k for k, v in enumerate(values) if v in names], int)
     if len(names) < 2:
         return None

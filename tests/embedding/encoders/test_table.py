@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,32 @@ def test_a_column_of_few_groups_tells_nothing() -> None:
     encoder = Table().fit(TrainingCells(cells, groups), field, {"n": "number"}, Runtime())
     assert encoder.columns["n"] == {"kind": "number", "quantiles": [], "middle": 0.0, "scale": 1.0}
     assert encoder.decode({"n": 2.5}, Path())[0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("groups", [1, 4, 5, 40])
+@pytest.mark.parametrize("unit", ["zorkmid", "Ŧ", "kg"])
+def test_a_unit_of_few_groups_is_not_kept(unit: str, groups: int, tmp_path: Path) -> None:
+    """Oracle: the file that is saved. A usual unit tells nothing of anybody, and is kept."""
+    cells = [{"n": f"{k} {unit}"} for k in range(40)]
+    names = [f"p{k % groups}" for k in range(40)]
+    field = Field("table", "table", ("n",), "table")
+    encoder = Table().fit(TrainingCells(cells, names), field, {"n": "number"}, Runtime())
+    (tmp_path / "table").mkdir()
+    encoder.save(tmp_path / "table")
+    saved = json.loads((tmp_path / "table" / "config.json").read_text())["columns"]["n"]
+    assert saved.get("unit", "") == (unit.lower() if groups >= 5 or unit == "kg" else "")
+    assert bool(saved["quantiles"]) == (groups >= 5)
+    assert encoder.decode({"n": f"7 {unit}"}, tmp_path)[0].shape == (3,)
+
+
+@pytest.mark.parametrize(("own", "others"), [("1.50", "1.5"), ("e\u0301", "\u00e9"), ("TRUE", "1")])
+def test_a_group_of_many_rows_does_not_choose_a_spelling(own: str, others: str) -> None:
+    cells = [{"c": own}] * 30 + [{"c": others}] * 6
+    names = ["one"] * 30 + [f"p{k}" for k in range(6)]
+    field = Field("table", "table", ("c",), "table")
+    encoder = Table().fit(TrainingCells(cells, names), field, {"c": "category"}, Runtime())
+    assert encoder.columns["c"]["values"] == [others]
+    assert encoder.decode({"c": own}, Path())[0].tolist()[0] == 1
 
 
 def test_a_long_tail_has_its_plain_z_score_and_other_columns_have_none() -> None:

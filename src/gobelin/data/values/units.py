@@ -54,3 +54,8 @@ def factor(found: str, unit: str) -> float | None:
 def convertible(found: Collection[str]) -> bool:
     """Whether these units are of one dimension."""
     return len(set(found)) == 1 or any(factors.keys() >= set(found) for factors in DIMENSIONS)
+
+
+def is_usual(unit: str) -> bool:
+    """Whether a unit is one that is known here, and no word of somebody's own."""
+    return any(unit in factors for factors in DIMENSIONS)

@@ -37,6 +37,7 @@ from gobelin.data.files import BadCell
 from gobelin.data.values.dates import days, is_date, undecided
 from gobelin.data.values.numbers import COMMA, Writing, decimal_mark, is_code, means_none
 from gobelin.data.values.spelling import spelled, usual
+from gobelin.data.values.units import is_usual
 from gobelin.embedding.columns.number_remarks import date_remark, number_remark
 from gobelin.embedding.encoders import Far, Sample, TrainingCells, common
 from gobelin.embedding.part_means import middle_and_scale, part_means
@@ -131,10 +132,15 @@ class Table:
                 read, writing = partial(days, order=order), {"order": order}
             else:
                 written = Writing.of(values)
+                read = written.number
+                # of too few groups neither a word nor a unit of their own is kept
                 if len({group for v, group in present if written.is_word(v)}) < cells.least_groups:
-                    written = replace(written, word="")  # too few to be kept
+                    written = replace(written, word="")
+                few = len({group for _, group in present}) < cells.least_groups
+                if few and not is_usual(written.unit):
+                    written = replace(written, unit="")
                 # what is stored changes the fingerprint: plain numbers store nothing
-                read, writing = written.number, written.stored
+                writing = written.stored
             known = [(x, group) for v, group in present if (x := read(v)) is not None]
             columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
             columns[name] |= writing
@@ -144,7 +150,8 @@ class Table:
 
     def _levels(self, present: Sequence[tuple[Any, int]], least_groups: int) -> dict[str, Any]:
         """The levels of a category, the most frequent first, and the count of those too rare."""
-        written = usual(v for v, _ in present)
+        # each group counts once: one with many rows does not choose how a value is written
+        written = usual(v for _, v, _ in dict.fromkeys((g, v, type(v)) for v, g in present))
         counts, rare = common(((written[spelled(v)], group) for v, group in present), least_groups)
         frequent = sorted((v for v, n in counts.items() if n > 1), key=lambda v: (-counts[v], v))
         return {"kind": "category", "values": frequent[: self.categories], "rare": rare}
@@ -278,6 +285,8 @@ class FittedTable:
                 out[level] = 1.0
         else:
             x = self._read(name, value)
+            if x is None and not column["quantiles"]:
+                return out  # of too few groups it tells nothing, and its unit is not known
             if x is None:
                 raise BadCell(f"{str(value)[:40]!r} is not a {kind}", name)
             out[:2] = self._scores(column, x)

@@ -62,7 +62,12 @@ def _recorded(run: Run, exhibits: Exhibits) -> list[Finding]:
     them."""
     rows, embeddings = run.checked.rows, run.features.plain
     columns = shortcuts.recordings(
-        rows.dataset, rows.schema, rows.target, rows.groups, rows.part("train")
+        rows.dataset,
+        rows.schema,
+        rows.target,
+        rows.groups,
+        rows.part("train"),
+        run.settings.data.least_groups,
     )
     pairs = shortcuts.associations(columns, rows.target)
     found = [one for one, _ in pairs]

@@ -40,6 +40,13 @@ def format_of(path: Path) -> str:
     )
 
 
+def refuse_data(path: Path, data: Path) -> None:
+    """GobelinError where the file to write is that of the data, however it is spelled: the data
+    would be gone."""
+    if path.is_file() and data.exists() and path.samefile(data):
+        raise GobelinError(f"--out {path}: is DATA itself. Give the predictions another file.")
+
+
 def joined(written: pa.Table, predictions: Predictions) -> pa.Table:
     """The columns of `written` [N rows], then those of the predictions for the same rows.
 
