@@ -220,7 +220,8 @@ def predict_command(
         from gobelin.workbench.predict import prediction_file
 
     suffix = prediction_file.format_of(target)
-    prediction_file.refuse_data(target, data)
+    if only_predictions:  # with the columns of the data, nothing is lost
+        prediction_file.refuse_data(target, data)
     with output_file(target) as temporary:
         written, dataset = read_as_written(data, root)
         predictions = bench.predict(dataset, max_bad=max_bad)

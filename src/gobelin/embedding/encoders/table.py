@@ -122,6 +122,7 @@ class Table:
         columns = {}
         read: Callable[[Any], float | None]
         for name in field.columns:
+            hidden = False
             present = [(c[name], group) for c, group in cells.present() if name in c]
             if kinds[name] == "category":
                 columns[name] = self._levels(present, cells.least_groups)
@@ -137,13 +138,14 @@ class Table:
                 if len({group for v, group in present if written.is_word(v)}) < cells.least_groups:
                     written = replace(written, word="")
                 few = len({group for _, group in present}) < cells.least_groups
-                if few and not is_usual(written.unit):
-                    written = replace(written, unit="")
+                hidden = few and bool(written.unit) and not is_usual(written.unit)
                 # what is stored changes the fingerprint: plain numbers store nothing
-                writing = written.stored
+                writing = replace(written, unit="").stored if hidden else written.stored
             known = [(x, group) for v, group in present if (x := read(v)) is not None]
             columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
             columns[name] |= writing
+            if hidden:
+                columns[name]["hidden_unit"] = True
             if kinds[name] == "number" and _long_tailed(columns[name]):
                 columns[name]["tail"] = True
         return FittedTable(self, columns)
@@ -285,8 +287,8 @@ class FittedTable:
                 out[level] = 1.0
         else:
             x = self._read(name, value)
-            if x is None and not column["quantiles"]:
-                return out  # of too few groups it tells nothing, and its unit is not known
+            if x is None and column.get("hidden_unit"):
+                return out  # a column of so few groups tells nothing, however it is written
             if x is None:
                 raise BadCell(f"{str(value)[:40]!r} is not a {kind}", name)
             out[:2] = self._scores(column, x)
