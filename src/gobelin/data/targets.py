@@ -62,7 +62,7 @@ def _indexed(
     dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     known = classes or tuple(sorted(usual(v for v in values if v is not None).values()))
-    _check_count(dataset, name, known, MAX_CLASSES, "classes")
+    _check_count(dataset, name, known, "classes")
     index, written = (
         {c: k for k, c in enumerate(known)},
         {spelled(c): k for k, c in enumerate(known)},
@@ -71,7 +71,8 @@ def _indexed(
     return np.array(places, np.int64), known
 
 
-def _check_count(dataset: Dataset, name: str, known: Sequence[str], most: int, word: str) -> None:
+def _check_count(dataset: Dataset, name: str, known: Sequence[str], word: str) -> None:
+    most = MAX_LEVELS if word == "levels" else MAX_CLASSES
     if len(known) > most:
         remedy = f"Is it a number? --set schema.{name}=number."
         if word == "labels":
@@ -95,7 +96,7 @@ def _ordinal(
         numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
         values = [None if math.isnan(v) else float(v) for v in numbers]
-    _check_count(dataset, name, levels, MAX_LEVELS, "levels")
+    _check_count(dataset, name, levels, "levels")
     index = {spelled(c): k for k, c in enumerate(levels)}
     words = [None if v is None else spelled(v) for v in values]
     unknown = [k for k, w in enumerate(words) if w is not None and w not in index]
@@ -126,7 +127,7 @@ def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[s
         else:
             rows.append(labels_of(named(value)))
     known = classes or tuple(sorted({label for row in rows for label in row or ()}))
-    _check_count(dataset, name, known, MAX_CLASSES, "labels")
+    _check_count(dataset, name, known, "labels")
     index = {c: k for k, c in enumerate(known)}
     indicators = np.zeros((len(rows), len(known)), np.int64)
     for k, row in enumerate(rows):

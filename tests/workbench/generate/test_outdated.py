@@ -21,9 +21,8 @@ def run(tmp_path: Path) -> Path:
     return Path(shutil.copytree(GOLDEN / "run_folder", tmp_path / "run"))
 
 
-def made(run: Path, out: Path, **settings: Any) -> list[Path]:
-    bench = Workbench.open(run, settings={key.replace("__", "."): v for key, v in settings.items()})
-    return bench.generate([0], text="a red circle", out=out)
+def made(run: Path, out: Path, settings: dict[str, Any] | None = None) -> list[Path]:
+    return Workbench.open(run, settings=settings).generate([0], text="a red circle", out=out)
 
 
 def test_a_generator_of_these_settings_generates(run: Path, tmp_path: Path) -> None:
@@ -32,14 +31,14 @@ def test_a_generator_of_these_settings_generates(run: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "settings",
-    [{"generator__steps": 3}, {"generator__size": 32}, {"align__width": 7}, {"runtime__seed": 9}],
+    [{"generator.steps": 3}, {"generator.size": 32}, {"align.width": 7}, {"runtime.seed": 9}],
 )
 def test_other_settings_are_no_reason_to_train(
     settings: dict[str, Any], run: Path, tmp_path: Path
 ) -> None:
     before = tree_hash(run / "generators")
     with pytest.raises(GobelinError, match=r"generate never trains. Run gobelin fit .*--generator"):
-        made(run, tmp_path / "out", **settings)
+        made(run, tmp_path / "out", settings)
     assert tree_hash(run / "generators") == before and not (run / "work").exists()
 
 

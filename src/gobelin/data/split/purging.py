@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.numbering import numbered
 from gobelin.data.split.splits import Split, row_moments
 
 EXACT = 1e-9  # days; times nearer than this are one
@@ -55,8 +56,7 @@ def time_order(settings: Split, times: Sequence[object] | None) -> TimeOrder | N
                 "split.purge: the times are neither dates nor numbers, so no time between rows is"
                 " known. Write dates as 2026-12-24, or leave split.purge and split.embargo out."
             )
-        ranks = np.unique([str(v) for v in moments], return_inverse=True)[1]
-        return TimeOrder(ranks.astype(float), 0.0)
+        return TimeOrder(numbered([str(v) for v in moments]).astype(float), 0.0)
     known = [t is not None for t in times]
     return TimeOrder(np.where(known, np.array(moments, float), np.nan), settings.gap)
 

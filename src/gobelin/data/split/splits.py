@@ -96,6 +96,7 @@ def assign(
     parts = np.array([recorded.get(g, "train") for g in groups], dtype="<U5")
     labelled = np.flatnonzero(target.present)
     units, shares = _units(groups), (settings.valid, settings.test)
+    sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
     if settings.by == "time":
         if times is None:
             raise GobelinError(
@@ -113,8 +114,7 @@ def assign(
                 parts[units[unit]] = inside[-1] if inside else "train"
             return parts
     else:
-        strata = _strata(target, units, seed, shares, by_row_order)
-    sizes = _sizes(target, units)
+        strata = _strata(target, units, sizes, shares, seed, by_row_order)
     if settings.by == "time" and not any(u in recorded for u in units):
         return _moments_whole(parts, strata[0], latest, units, sizes, shares)
     for stratum in strata:
@@ -171,7 +171,8 @@ def _with_lacking(
         return parts
     shares = {"valid": settings.valid, "test": settings.test}
     left = 1 - sum(share for part, share in shares.items() if part not in lacking)
-    drawn = tuple(shares[part] / left if part in lacking else 0.0 for part in ("valid", "test"))
+    valid, test = (shares[part] / left if part in lacking else 0.0 for part in ("valid", "test"))
+    drawn = (valid, test)
     units: dict[str, list[int]] = {}
     for k in training.tolist():
         units.setdefault(groups[k], []).append(k)
@@ -179,9 +180,9 @@ def _with_lacking(
     out = parts.copy()
     for unit, part in kept.items():
         out[units[unit]] = part
-    shares_drawn, sizes = (drawn[0], drawn[1]), _sizes(target, units)
-    for stratum in _strata(target, units, seed, shares_drawn):
-        _fill(out, stratum, units, sizes, shares_drawn, kept)
+    sizes = {u: int(target.present[rows].sum()) for u, rows in units.items()}
+    for stratum in _strata(target, units, sizes, drawn, seed):
+        _fill(out, stratum, units, sizes, drawn, kept)
     counts = [f"{(out == part).sum()} {DRAWN[part]} rows" for part in lacking]
     LOG.warning(
         "split column: names no %s rows; %s were drawn from the training rows.",
@@ -258,14 +259,16 @@ def row_moments(times: Sequence[object], labelled: np.ndarray) -> list[tuple[boo
 def _strata(
     target: Target,
     units: Mapping[str, list[int]],
-    seed: int,
+    sizes: Mapping[str, int],
     shares: tuple[float, float],
+    seed: int,
     by_row_order: bool = False,
 ) -> list[list[str]]:
     """Units (groups) by their most frequent class (of several the first), or by thirds of a number;
     each list in an order of hashes. Strata of labels that are too small to give each part a row
     are joined: filled one by one they would leave validation and test rows out where labels are
-    many and rare. units: {group: numbers of its rows}. shares: of the validation and test rows.
+    many and rare. units: {group: numbers of its rows}. sizes: labelled rows of each unit. shares:
+    of the validation and of the test rows.
     """
     rng = numpy_generator(seed, "split")
     if target.kind == "number":
@@ -287,10 +290,14 @@ def _strata(
     if by_row_order:
         return [[names[k] for k in rng.permutation(len(names))] for names in strata]
     if target.kind == "labels":
-        sizes, least = _sizes(target, units), 1 / min(share for share in shares if share)
-        small = [names for names in strata if sum(sizes[u] for u in names) < least]
-        strata = [names for names in strata if names not in small]
-        strata.append([unit for names in small for unit in names])
+        least = 1 / min(share for share in shares if share)
+        whole, joined = [], []
+        for names in strata:
+            if sum(sizes[u] for u in names) < least:
+                joined += names
+            else:
+                whole.append(names)
+        strata = [*whole, joined]
     return [hash_order(names, seed, "split") for names in strata]
 
 
@@ -324,11 +331,6 @@ def _fill(
         middle = start + sizes[unit] / 2
         if middle < both:
             parts[units[unit]] = "test" if middle < test else "valid"
-
-
-def _sizes(target: Target, units: Mapping[str, list[int]]) -> dict[str, int]:
-    """The number of labelled rows of each unit."""
-    return {unit: int(target.present[rows].sum()) for unit, rows in units.items()}
 
 
 def _units(groups: Sequence[str]) -> dict[str, list[int]]:

@@ -121,8 +121,8 @@ class Table:
     ) -> FittedTable:
         columns = {}
         read: Callable[[Any], float | None]
+        writing: dict[str, Any]
         for name in field.columns:
-            hidden = False
             present = [(c[name], group) for c, group in cells.present() if name in c]
             if kinds[name] == "category":
                 columns[name] = self._levels(present, cells.least_groups)
@@ -137,15 +137,14 @@ class Table:
                 # of too few groups neither a word nor a unit of their own is kept
                 if len({group for v, group in present if written.is_word(v)}) < cells.least_groups:
                     written = replace(written, word="")
-                few = len({group for _, group in present}) < cells.least_groups
-                hidden = few and bool(written.unit) and not is_usual(written.unit)
                 # what is stored changes the fingerprint: plain numbers store nothing
-                writing = replace(written, unit="").stored if hidden else written.stored
+                writing = written.stored
+                few = len({group for _, group in present}) < cells.least_groups
+                if few and written.unit and not is_usual(written.unit):
+                    writing = {**replace(written, unit="").stored, "hidden_unit": True}
             known = [(x, group) for v, group in present if (x := read(v)) is not None]
             columns[name] = {"kind": kinds[name], **_spread(known, self.knots, cells.least_groups)}
             columns[name] |= writing
-            if hidden:
-                columns[name]["hidden_unit"] = True
             if kinds[name] == "number" and _long_tailed(columns[name]):
                 columns[name]["tail"] = True
         return FittedTable(self, columns)

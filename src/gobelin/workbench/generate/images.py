@@ -115,7 +115,7 @@ def trained_generator(run: Run, verb: str) -> Trained:
             f"{run.folder.folder}: has no trained generator, and {verb} never trains. Run"
             f" {fit_command(run, True)}."
         )
-    if run.generator.outdated:
+    if run.generator.outdated():
         raise GobelinError(
             f"{run.folder.folder}: its generator was trained with other data or settings than the"
             f" run has by now, and {verb} never trains. Run {fit_command(run, True)}."

@@ -132,10 +132,11 @@ class RunGenerator:
         """Whether the run folder holds the training of seed 0, whatever its settings."""
         return self.folder.has(self.stage(0))
 
-    @property
-    def outdated(self) -> bool:
-        """Whether that training rests on other data or settings than those of the run by now."""
-        return self.trained and not self.folder.has(self.stage(0), self.key(0))
+    def outdated(self, seed: int = 0) -> bool:
+        """Whether the folder holds a training of this seed that rests on other data or settings
+        than those of the run by now."""
+        stage = self.stage(seed)
+        return self.folder.has(stage) and not self.folder.has(stage, self.key(seed))
 
     @cached_property
     def image_rows(self) -> tuple[ImageRows, ImageRows]:
@@ -195,7 +196,7 @@ class RunGenerator:
     def sampler(self, seed: int = 0) -> Trained:
         """The generator trained from this seed. It is trained where the run folder lacks it."""
         data, settings, name = self.features.data, self.settings, self.stage(seed)
-        if self.folder.has(name) and not self.folder.has(name, self.key(seed)):
+        if self.outdated(seed):
             verbs.discard_resting_on(self.folder, "generator")
         work = self.folder.folder / "work" / name
 
