@@ -295,18 +295,19 @@ def test_converted_cells_are_counted(folder: tuple[Dataset, Embedder, Path]) -> 
     Image.fromarray(np.full((4, 4), 60_000, np.uint16)).save(path / "deep.png")
     found = scan(reader, Dataset(table, path), Check())
     assert found.converted == {
-        "image: palette": 2,
-        "image: alpha": 1,
-        "image: CMYK": 1,
-        "image: 16 bits, all pixels equal": 1,
+        "image: palette": ["1", "2"],
+        "image: alpha": ["5"],
+        "image: CMYK": ["18"],
+        "image: 16 bits, all pixels equal": ["19"],
     }
     parts, target = np.full(20, "train"), Target("", "class", np.full(20, -1))
+    patients = ["a" if k in (1, 2, 5) else "b" for k in range(20)]
     said = {
-        f.scope["what"]: f.value
-        for f in counts(found.dataset, reader.schema, target, parts, found, Check())
+        f.scope["what"]: (f.value, f.n)
+        for f in counts(found.dataset, reader.schema, target, parts, found, Check(), patients)
         if f.name == "converted_cells"
     }
-    assert said == found.converted
+    assert said == {what: (len(ids), 1) for what, ids in found.converted.items()}
 
 
 def marked(path: Path) -> bytes:

@@ -89,14 +89,14 @@ class Scan:
     """The dataset after every cell was opened once.
 
     dataset: bad cells and marked rows count as missing. bad: those cells, (row id, column, reason).
-    converted: {'field: conversion': count of cells}. marked: ids of rows that claim to be real and
+    converted: {'field: conversion': ids of the rows}. marked: ids of rows that claim to be real and
     hold an image that is marked as generated; nothing of them is used. paths: {(row id, column):
     path} of the bad cells that name a file.
     """
 
     dataset: Dataset
     bad: tuple[tuple[str, str, str], ...]
-    converted: Mapping[str, int]
+    converted: Mapping[str, Sequence[str]]
     marked: tuple[str, ...] = ()
     paths: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
 
@@ -144,11 +144,10 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
             )
     if refused:
         raise GobelinError(*refused)
-    for conversion, count in converted.items():
+    for conversion, ids in converted.items():
         if BEYOND in conversion:
-            LOG.warning(
-                "%s: %s of %s.", dataset.source, counted(count, "cell", "cells"), conversion
-            )
+            count = counted(len(ids), "cell", "cells")
+            LOG.warning("%s: %s of %s.", dataset.source, count, conversion)
     marked_rows = tuple(dict.fromkeys(i for i, _, _ in marked_cells))
     place = {i: k for k, i in enumerate(dataset.ids)} if bad else {}
     values = {column: dataset.values(column) for column in of_column}
@@ -234,11 +233,12 @@ def counts(
     parts: np.ndarray,
     scanned: Scan,
     settings: Check,
+    groups: Sequence[str] | None = None,
 ) -> list[Finding]:
     """Findings: rows of every part and class, scarce classes, missing cells of every field, columns
     without an encoder, converted cells, cells set aside.
 
-    parts: str [N], the part of every row.
+    parts: str [N], the part of every row. groups: N names; None: each row is one.
     """
     findings = [
         _count("rows", int((parts == part).sum()), {"split": part})
@@ -267,8 +267,10 @@ def counts(
         present = sum(v is not None for v in dataset.values(name))
         note = f"kind {schema.kind(name)}: not used, as no encoder reads it"
         findings.append(_count("cells_without_encoder", present, {"column": name}, note))
-    for conversion, count in sorted(scanned.converted.items()):
-        findings.append(_count("converted_cells", count, {"what": conversion}))
+    group = dict(zip(dataset.ids, groups or dataset.ids, strict=True)) if scanned.converted else {}
+    for conversion, ids in sorted(scanned.converted.items()):
+        found = _count("converted_cells", len(ids), {"what": conversion})
+        findings.append(replace(found, n=len({group[i] for i in ids})))
     if scanned.bad:
         count, named = len(scanned.bad), tuple(scanned.lines()[:NAMED_CELLS])
         note = f"the first {NAMED_CELLS}" if count > NAMED_CELLS else ""

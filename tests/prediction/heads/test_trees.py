@@ -12,6 +12,7 @@ from sklearn import ensemble
 
 from gobelin.core.softmax import softmax
 from gobelin.prediction.heads import trees
+from gobelin.prediction.heads.cuts import short_cuts
 from gobelin.prediction.heads.members import GROWERS
 from gobelin.prediction.heads.trees import Trees
 
@@ -133,7 +134,7 @@ def test_a_short_cut_divides_the_rows_as_before_and_tells_no_value(name: str, sc
     x = X * scale
     few = trees.few_values(x, WEIGHTS, 40)
     grown = GROWERS[name](few, NUMBER, WEIGHTS, 1, 20, 3)
-    short = trees.short_cuts(grown, x)
+    short = short_cuts(grown, x, np.arange(len(x)), 1)
     assert np.array_equal(short.sums(x), grown.sums(x))
     solved = before = whole = 0
     for at in np.flatnonzero(grown.feature >= 0):
@@ -172,7 +173,8 @@ def test_cuts_between_equal_neighbours_and_at_the_ends_stay_in_place() -> None:
             np.zeros(1, np.int32),
             np.zeros(1),
         )
-        assert np.array_equal(trees.short_cuts(tree, close).sums(close), tree.sums(close))
+        short = short_cuts(tree, close, np.arange(4), 1)
+        assert np.array_equal(short.sums(close), tree.sums(close))
 
 
 @pytest.mark.parametrize("name", GROWERS)

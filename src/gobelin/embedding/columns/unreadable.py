@@ -16,11 +16,11 @@ from gobelin.embedding.features import Embedder
 
 def unreadable(
     embedder: Embedder, dataset: Dataset, progress: Progress = silent
-) -> tuple[list[tuple[str, str, str]], dict[str, int]]:
-    """Every cell that can't be opened as (row id, column, reason), and {"field: conversion": count
-    of cells}."""
+) -> tuple[list[tuple[str, str, str]], dict[str, list[str]]]:
+    """Every cell that can't be opened as (row id, column, reason), and {"field: conversion": ids of
+    the rows}."""
     bad: list[tuple[str, str, str]] = []
-    converted: dict[str, int] = {}
+    converted: dict[str, list[str]] = {}
     for name in embedder.encoders:
         cells = dataset.cells(embedder.schema.field(name))
         if all(cell is None for cell in cells):
@@ -31,8 +31,7 @@ def unreadable(
         for k, (reasons, conversion) in enumerate(in_order(attempt, cells, embedder.workers)):
             bad += [(dataset.ids[k], column, reason) for column, reason in reasons]
             if conversion:
-                key = f"{name}: {conversion}"
-                converted[key] = converted.get(key, 0) + 1
+                converted.setdefault(f"{name}: {conversion}", []).append(dataset.ids[k])
             if k % 200 == 199 or k + 1 == len(cells):
                 progress(f"check {name}", k + 1, len(cells))
     return bad, converted

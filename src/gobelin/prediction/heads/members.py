@@ -20,6 +20,7 @@ from gobelin.data.fields import Target
 from gobelin.embedding.features import Embeddings
 from gobelin.prediction.fusion import Fusion
 from gobelin.prediction.heads import linear, trees
+from gobelin.prediction.heads.cuts import short_cuts
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.heads.kernel import WIDTHS, Kernel, kernel
 from gobelin.prediction.heads.linear import Linear
@@ -300,9 +301,10 @@ def fit(
         # its checks of settings take as long as the trees of few rows
         with one_thread(), config_context(skip_parameter_validation=True):
             found = grow(values, answers, weights, outputs, member.trees, own, leaf, step)
-        return trees.short_cuts(found, seen)
+        return short_cuts(found, seen, group, least_groups)
 
     given = (member.head, member.trees, seen, answers, weights, outputs, own, leaf, step)
+    given = (*given, group, least_groups)
     return Fitted(member, RECENT.of(fingerprint(*given), grown), columns, several)
 
 

@@ -9,7 +9,7 @@ rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,6 @@ from gobelin.core.machine import numpy_generator
 LEAST_FOREST_LEAF = 2  # rows of a leaf of a forest; every tree of it sees all rows
 WORK, FASTEST = 6.0, 0.15  # of boosting: rounds times learning rate; the largest rate
 SHARE_OF_COLUMNS, MOST_TRIED = 0.3, 20  # columns that a cut may choose from: the fewer of both
-DIGITS = 56  # binary ones that a float64 may need
 MOST_WALKS = 2**18  # pairs of a row and a tree that go down at a time
 ARRAYS = ("feature", "threshold", "left", "right", "missing_left", "value", "start", "output")
 
@@ -329,34 +328,6 @@ def _joined(tables: Sequence[Mapping[str, Any]], output: np.ndarray, base: np.nd
         output.astype(np.int32),
         base,
     )
-
-
-def short_cuts(trees: Trees, x: np.ndarray) -> Trees:
-    """The same trees with each cut at the number of fewest binary digits that divides the rows of
-    x [n, K] as before. Halfway between the values of two rows, it would tell one of them to who
-    knows the other."""
-    threshold = trees.threshold.copy()
-    for k in np.unique(trees.feature[trees.feature >= 0]):
-        values = np.unique(x[~np.isnan(x[:, k]), k].astype(np.float64))
-        cuts = np.flatnonzero(trees.feature == k)
-        above = np.searchsorted(values, threshold[cuts], "right")
-        inside = (above > 0) & (above < len(values))
-        low, high = values[above[inside] - 1], values[above[inside]]
-        threshold[cuts[inside]] = _shortest(low, high)
-    return replace(trees, threshold=threshold)
-
-
-def _shortest(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """The multiple of the largest power of two that has one between low and high, low < high; low
-    itself where no float lies between."""
-    out, step = low.copy(), np.exp2(np.ceil(np.log2(np.maximum(abs(low), abs(high)))))
-    wanted = np.ones(len(low), bool)
-    for _ in range(DIGITS):
-        tried = (np.floor(low / step) + 1) * step
-        found = wanted & (low < tried) & (tried < high)
-        out[found], wanted = tried[found], wanted & ~found
-        step /= 2
-    return out
 
 
 def few_values(x: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:

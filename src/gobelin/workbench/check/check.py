@@ -35,8 +35,9 @@ SHOWN_CELLS = 200  # cells that were set aside, in a table
 def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     """Counts, near-duplicates across the split, and fields whose presence gives the label away."""
     settings, rows = run.settings.check, run.checked.rows
+    scan = run.checked.scan
     findings = data_quality.counts(
-        rows.dataset, rows.schema, rows.target, rows.parts, run.checked.scan, settings
+        rows.dataset, rows.schema, rows.target, rows.parts, scan, settings, rows.groups
     )
     duplicates, pairs = data_quality.duplicates(run.features.plain, rows.parts, settings)
     telling = run.features.giveaways[0]

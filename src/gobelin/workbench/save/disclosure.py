@@ -12,11 +12,17 @@ What this cannot show: what the weights of a trained network have memorised.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import read_json, write_json
 from gobelin.core.stages import RunFolder, right_values
+from gobelin.data.coarse import coarse_up
+from gobelin.evidence.findings import Finding
 from gobelin.prediction.heads.members import LEAVES_OF_GROUPS, TREES
 
 KEPT = "kept.json"  # in the stage of every encoder
@@ -57,6 +63,22 @@ def least_groups(run: RunFolder) -> int | None:
         return None
     with right_values(run.folder / "encoders"):
         return min((int(read_json(mark)["least_groups"]) for mark in marks), default=1)
+
+
+def told(findings: Iterable[Finding], least: int) -> list[Finding]:
+    """The findings for others. None is about single rows. The mean width of intervals is that of
+    one row where all intervals are alike, so it is rounded up, as the intervals are. What was
+    converted is told of `least` groups or more: it may name a value of the cells."""
+    kept = [f.without_rows() for f in findings if f.name != "converted_cells" or f.n >= least]
+    return [_wider(f) if f.name == "interval_width" and least > 1 else f for f in kept]
+
+
+def _wider(width: Finding) -> Finding:
+    value, low, high = (
+        None if v is None else float(coarse_up(np.array(v)))
+        for v in (width.value, width.low, width.high)
+    )
+    return replace(width, value=value, low=low, high=high)
 
 
 def single_leaves(run: RunFolder) -> bool:

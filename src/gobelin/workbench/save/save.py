@@ -72,7 +72,8 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
         return
     refuse_used_folder(folder, MANIFEST, "")
     disclosure.refuse(source)
-    rare = rare_answers.of_run(run, disclosure.least_groups(source))
+    least = disclosure.least_groups(source) or 1
+    rare = rare_answers.of_run(run, least)
     if rare:
         LOG.warning("save: %s %s", rare, rare_answers.REMEDY)
     _ = run.space.alignment  # a saved run has one
@@ -80,7 +81,7 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
     trained = run.generator.sampler(0) if run.generator.stage(0) in stages else None
     current = _current(run, trained)
     places = Places(recorded(run.settings), source.folder)
-    saved = [f.without_rows() for f in findings if f.source in current]
+    saved = disclosure.told([f for f in findings if f.source in current], least)
     with new_folder(folder, MANIFEST, "") as temporary:
         for stage in stages:
             _copy_stage(run, stage, temporary, places)
@@ -216,8 +217,9 @@ def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
         copied = target / stage / path.relative_to(source)
         _copy(path, copied)
         if path.name == "findings.jsonl":
-            found = [Finding.from_dict(row).without_rows() for row in read_lines(path)]
-            write_lines(copied, [f.to_dict() for f in found])
+            found = [Finding.from_dict(row) for row in read_lines(path)]
+            told_findings = disclosure.told(found, disclosure.least_groups(run.folder) or 1)
+            write_lines(copied, [f.to_dict() for f in told_findings])
         elif path.suffix == ".json":
             content = read_json(path)
             if (stage, path.name) == ("model", "model.json") and disclosure.least_groups(
