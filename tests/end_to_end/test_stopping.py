@@ -196,3 +196,36 @@ def test_a_signal_while_the_program_loads_is_one_line(at: str, words: list[str],
 def test_a_second_signal_ends_it_at_once() -> None:
     run = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False)
     assert run.returncode == 143 and run.stderr.startswith("Stopped at once. ")
+
+
+REPLACED = """
+import os, signal, sys
+import torch
+from gobelin.core.errors import GobelinError
+from gobelin.interfaces.stopping import Stopped, signals_raise
+from gobelin.interfaces.terminal import mistakes_told
+class Numbers:
+    def __len__(self):
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+        return 1
+    def __getitem__(self, at):
+        return 1.0
+with mistakes_told(), signals_raise():
+    try:
+        try:
+            torch.tensor(Numbers())
+        except Stopped:
+            raise ValueError("as a library in C does")
+    except ValueError as error:
+        raise {}("model: can't be read. Delete it.") from error
+"""
+
+
+@pytest.mark.parametrize("error", ["GobelinError", "ValueError", "OSError"])
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_that_a_library_replaced_blames_no_file(name: str, error: str) -> None:
+    """torch makes an error of its own of what the handler of a signal raises."""
+    words = [sys.executable, "-c", REPLACED.format(error), name]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert run.returncode == 128 + getattr(signal, name)
+    assert run.stderr.strip() == STOPPED

@@ -62,6 +62,10 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, stop)
     try:
         yield
+    except Exception as error:  # a library in C puts an error of its own in the place of `Stopped`
+        if came:
+            raise Stopped(came[0]) from error
+        raise
     finally:
         for number, handler in before.items():
             if handler is not None:
