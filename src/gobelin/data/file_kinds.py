@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gobelin.core.shell import shell_word
+
 HEAD = 512  # bytes that tell what a file is
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 HTML = re.compile(
@@ -96,11 +98,13 @@ def unread(path: Path, claimed: bool) -> str:
 
 
 def _remedy(kind: str, path: Path) -> str:
+    here = Path.cwd()
+    path = path.relative_to(here) if path.is_relative_to(here) else path
     if kind in PACKED:
-        return f"is packed. Unpack it: {PACKED[kind]} {path.name}"
+        return f"is packed. Unpack it: {PACKED[kind]} {shell_word(str(path))}"
     if kind in READ_BY_PANDAS:
         what, read = READ_BY_PANDAS[kind]
         command = WORKBOOK if kind == "excel" else PANDAS
-        command = command.format(read=read, path=path.name, stem=path.stem)
+        command = command.format(read=read, path=path, stem=path.with_suffix(""))
         return f"is {what}. Save it as CSV, or convert it: {command}"
     return f"is {OTHERS[kind]}" if kind in OTHERS else ""

@@ -216,8 +216,8 @@ def _typical(
                 continue
             typical = typicality(reference, query.features[field][0])
             note = (
-                f"of {len(reference)} training rows lie at least as far from their {NEIGHBOURS}"
-                " nearest"
+                f"share of {len(reference)} training rows that lie at least as far from their"
+                f" {NEIGHBOURS} nearest"
             )
             findings.append(
                 Finding(
@@ -300,7 +300,7 @@ def _agreeing(run: Run, query: Shared) -> list[Finding]:
         cosine = float(query.of(a)[0] @ query.of(b)[0])
         typical = Typicality(-usual, -cosine)
         note = (
-            f"of {int(both.sum())} training rows have fields that agree as little (cosine"
+            f"share of {int(both.sum())} training rows whose fields agree as little (cosine"
             f" {cosine:.2f}, "
         )
         note += f"their median {np.median(usual):.2f})"

@@ -191,7 +191,7 @@ def check_levels(bench: Workbench, folder: Path, table: dict[str, list[str]]) ->
     stored = load_file(folder / "encoders" / "note" / "weights.safetensors")["components"]
     assert not stored[:, counts < K].any() and stored[:, counts >= K].any(0).mean() > 0.9
     said = {tuple(f.scope.values()): f for f in bench.check() if f.name == "rare_values"}
-    assert said["city",].value == 1 and "of 4 values" in said["city",].note
+    assert said["city",].value == 1 and "values, of 4," in said["city",].note
     assert said["note",].value == (counts[counts > 0] < K).sum()
 
 
@@ -331,4 +331,7 @@ def test_check_prints_what_was_too_rare(
 ) -> None:
     main(["show", str(bench.folder)])
     said = " ".join(capsys.readouterr().out.split())
-    assert "rare values (column city): 1. of 4 values count as unknown: fewer than 5 groups" in said
+    assert (
+        "rare values (column city): 1. values, of 4, that count as unknown: fewer than 5 groups"
+        in said
+    )

@@ -139,7 +139,7 @@ def _rare(run: Run) -> list[Finding]:
     for field, encoder in run.encoders.embedder.encoders.items():
         rare = encoder.rare() if isinstance(encoder, LeavesOut) else {}
         for column, (count, of, what) in rare.items():
-            note = f"of {of} {what} count as unknown: {few} (setting data.least_groups)"
+            note = f"{what}, of {of}, that count as unknown: {few} (setting data.least_groups)"
             scope = {"column": column} if column else {"field": field}
             findings.append(_counted("rare_values", count, scope, note))
     for field in run.features.scarce_fields(run.checked):
