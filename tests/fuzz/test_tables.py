@@ -112,6 +112,8 @@ def starts_with_a_word(column: pandas.Series[str]) -> bool:
 @example(data=b"a,b,c\n:,:,x\n0,0,y\n0,0,y\n0,0,y\n")
 @example(data=b"a,b,c\nA,A,x\n0,0,y\n0,0,y\n0E0,0E0,y\n")
 @example(data=b"a,b,c\nkg,cm,x\n0,0,y\n0,0,y\n0,0,y\n")
+@example(data=b'#\t0\n\t"\t"\n')
+@example(data=b'#,name\n1,"Smith, J"\n')
 @example(data=b'"0","1","2"\n"A","","A"\n"0","","0"\n"0","","0"\n"0e0","","0"\n')
 def test_csv_is_read_as_pandas_reads_it(data: bytes, folder: Path) -> None:
     assume(b'\n"\x1a"' not in data)  # alone in its line it is the end of a file of DOS

@@ -13,6 +13,7 @@ from gobelin.data.budget import MEGABYTE, limits
 DELIMITERS = ",;\t|"
 RARE = ":^~\x01\x1f¬§ "  # tried where no usual one makes two cells in every line
 SNIFFED = 2**16  # letters that the dialect is chosen by
+QUOTED = re.compile('"[^"]*"?')
 SEPARATOR_LINE = re.compile('"?sep=(\\\\t|.)"?\\s*', re.IGNORECASE)
 
 
@@ -108,11 +109,13 @@ def _score(lines: Sequence[str], dialect: Dialect) -> tuple[float, int]:
 
 def without_notes(start: list[str], delimiter: str) -> int:
     """How many lines at the start are notes before the header: they begin with # and have fewer
-    cells than the first line that doesn't.
+    cells than the first line that doesn't. A delimiter within quotes parts no cells.
     """
     notes = next((k for k, line in enumerate(start) if not line.startswith("#")), len(start))
     if not 0 < notes < len(start):
         return 0
     marks = delimiter or DELIMITERS
-    most = max(max(line.count(mark) for line in start[:notes]) for mark in marks)
-    return notes if most < max(start[notes].count(mark) for mark in marks) else 0
+    parting = [
+        max(map(QUOTED.sub("", line).count, marks), default=0) for line in start[: notes + 1]
+    ]
+    return notes if max(parting[:notes]) < parting[notes] else 0

@@ -304,8 +304,8 @@ def fit(
         return short_cuts(found, seen, group, least_groups)
 
     given = (member.head, member.trees, seen, answers, weights, outputs, own, leaf, step)
-    given = (*given, group, least_groups)
-    return Fitted(member, RECENT.of(fingerprint(*given), grown), columns, several)
+    known = fingerprint(*given, group, least_groups)
+    return Fitted(member, RECENT.of(known, grown), columns, several)
 
 
 def _linear_head(
