@@ -55,6 +55,8 @@ def codes(text: str) -> list[object]:
         ("patient", codes("P{:02d}")),
         ("PatientID", [1000 + 7 * int(str(k)) for k in codes("{}")]),
         ("subject_id", codes("sub-{}")),
+        ("id", [1000 + 7 * int(str(k)) for k in codes("{}")]),
+        ("Record_ID", codes("r{}")),
         ("who", codes("N{}x")),  # by the answers
     ],
 )

@@ -4,7 +4,7 @@ where no column has the role `group`.
 Rows of one patient are alike beyond what is asked. In training and in test at once, they make the
 score too good. A column is named if rows of training share its value with validation or test rows,
 and
-1. its name is that of somebody or something that is recorded again and again, or
+1. its name is that of somebody or something that is recorded again and again, or that of an id, or
 2. it holds categories, many of them, and rows of one value nearly always have the same answer
    (classes), or answers that hardly differ: intraclass correlation (Shrout and Fleiss 1979).
 
@@ -22,6 +22,7 @@ from gobelin.core.numbering import numbered
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target, set_kind
 from gobelin.data.values.spelling import spelled
+from gobelin.embedding.columns.roles import PLAIN_ID
 from gobelin.evidence.findings import Finding
 from gobelin.evidence.intervals import wilson
 from gobelin.quality.shortcuts import WORD
@@ -72,10 +73,11 @@ def belonging(dataset: Dataset, schema: Schema, target: Target, parts: np.ndarra
 
 
 def _names_owner(name: str) -> bool:
-    """Whether a column's name is that of somebody or something that is recorded again and again."""
+    """Whether a column's name is that of somebody or something that is recorded again and again, or
+    that of an id: repeated, it names something else than the row."""
     words = {word.lower() for word in WORD.findall(name)}
     words |= {word[:-2] for word in words if word.endswith("id")}
-    return bool(OWNERS & words)
+    return bool(OWNERS & words) or name.lower() in PLAIN_ID
 
 
 def _by_answer(values: Sequence[str], target: Target, rows: np.ndarray) -> str:
