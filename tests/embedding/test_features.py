@@ -134,7 +134,7 @@ def test_unreadable_cells_are_listed_with_what_was_converted() -> None:
         Embedder(SCHEMA, {"f": Powers()}), numbers([1.0, -2.0, None, 2.5, -1.0])
     )
     assert bad == [("1", "n", "is negative"), ("4", "n", "is negative")] and converted == {
-        "f: rounded": 1
+        "f: rounded": ["3"]
     }
     with pytest.raises(GobelinError, match="f: is negative. Give another one"):
         Embedder(SCHEMA, {"f": Powers()}).embed_cells({"f": {"n": -1.0}})

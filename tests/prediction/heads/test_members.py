@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gobelin.embedding.features import Embeddings
-from gobelin.prediction.heads import members
+from gobelin.prediction.heads import members, recent
 from gobelin.prediction.heads.members import Inputs, Member
 from gobelin.prediction.heads.trees import Trees, few_values
 
@@ -94,7 +95,20 @@ GROUPS = {
 
 @pytest.mark.parametrize("kind", GROUPS)
 @pytest.mark.parametrize("head", ["boosted", "forest"])
-def test_a_leaf_of_a_number_is_of_enough_groups(head: str, kind: str) -> None:
+def test_a_leaf_of_a_number_is_of_enough_groups(
+    head: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the trees as they are grown: a leaf's value is the mean of these rows. Cuts are moved
+    afterwards, and no value with them."""
+    moved = members.short_cuts
+
+    def as_grown(given: Trees, *of: Any) -> Trees:
+        after = moved(given, *of)
+        assert np.array_equal(after.value, given.value)
+        return given
+
+    monkeypatch.setattr(members, "short_cuts", as_grown)
+    monkeypatch.setattr(members, "RECENT", recent.Recent())
     rng, group = np.random.default_rng(7), GROUPS[kind]
     own = rng.normal(size=(group.max() + 1, 2))
     x = own[group] + rng.normal(0, 0.02, (240, 2))

@@ -273,7 +273,9 @@ def fit(
             head = _linear_head(member, x, answers, weights, outputs, zero)
         return Fitted(member, head, several=several)
     used = weights > 0
-    x, answers, weights, group = x[used], answers[used], weights[used], group[used]
+    x, answers, weights = x[used], answers[used], weights[used]
+    # numbered anew: the same rows among others are the same trees
+    group = np.unique(group[used], return_inverse=True)[1]
     columns = np.flatnonzero(~np.isnan(x).all(0))
     alone = outputs > 1 and not several and len(np.unique(answers)) < 2
     if not len(columns) or alone:
