@@ -158,7 +158,9 @@ def test_too_few_images_give_no_number(metric: Metric, few: int, side: str) -> N
     assert [f.name for f in found] == [f.name for f in full]
     for one in found:
         assert one.value is one.low is one.high is None and one.n == few < one.needed_n  # type: ignore[operator]
-        assert one.verdict == f"too few images to say (n = {few}, needs at least {one.needed_n})"
+        assert one.verdict == "too few images to say"
+        said = one.sentence().replace(f"{one.note}. ", "")
+        assert said.endswith(f": too few images to say. n = {few}, {one.needed_n} needed.")
 
 
 def test_a_floor_of_too_few_is_left_out(metric: Metric) -> None:

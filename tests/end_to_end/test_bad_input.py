@@ -1100,7 +1100,8 @@ def test_made_images_and_rows_never_count_as_real(
     assert (  # the two images, and the sheet of both
         told["value"] == 3 and "row 0, column 'image': is marked as generated" in told["cells"][0]
     )
-    done(capsys, ["augment", run, "--export", tmp_path / "export"])
+    said = done(capsys, ["augment", run, "--export", tmp_path / "export"])
+    assert f"exported to {tmp_path / 'export'}: its README.md" in said
     origins = pq.read_table(tmp_path / "export" / "train.parquet")["gobelin_origin"].to_pylist()
     words = [
         "fit",

@@ -115,6 +115,14 @@ def findings(run: Path) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows if row["source"] == "curate"}
 
 
+def test_a_note_begins_a_sentence(curated: Path) -> None:
+    """It stands behind a full stop: nothing that goes on with the number's sentence."""
+    found = [f for f in Workbench.open(curated).findings() if f.value is not None]
+    assert len(found) > 20
+    for one in found:
+        assert not one.note.startswith(("of ", "whose ", "that ", "which ")), one.sentence()
+
+
 def looked(run: Path, true: list[str]) -> tuple[Any, np.ndarray]:
     """What was decided, and the true class of every row that was looked at."""
     opened = Workbench.open(run).run

@@ -101,10 +101,10 @@ class Finding:
 
     def _units(self) -> list[str]:
         """n, and how many there should be."""
+        if self.value is None and self.needed_n:
+            return [f"n = {self.n}, {self.needed_n} needed"]
         if not self.n or not self.needed_n:
             return [f"n = {self.n}"] if self.n else []
-        if self.value is None:
-            return [f"n = {self.n}, {self.needed_n} needed"]
         what = "the smallest difference that matters"
         return [f"n = {self.n}, about {self.needed_n} needed to show {what}"]
 

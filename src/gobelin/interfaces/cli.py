@@ -51,6 +51,7 @@ from gobelin.interfaces.terminal import (
     mistakes_told,
     open_progress,
     print_conclusions,
+    print_exported,
     print_findings,
     print_next,
     say,
@@ -362,6 +363,7 @@ def augment_command(
     if not as_json and (line := rivals_line(findings)):
         say(line)
     print_conclusions(bench, as_json)
+    print_exported(export, as_json)
     print_next(as_json, "report", run)
 
 

@@ -18,7 +18,14 @@ from gobelin.interfaces.options import (
     query_options,
     run_argument,
 )
-from gobelin.interfaces.terminal import out, print_findings, say, say_json, tell
+from gobelin.interfaces.terminal import (
+    out,
+    print_exported,
+    print_findings,
+    say,
+    say_json,
+    tell,
+)
 
 LONGEST = 80  # characters of a cell in a line
 
@@ -220,3 +227,4 @@ def curate_command(run: Path, export: Path | None, sets: tuple[str, ...], as_jso
     rows."""
     settings = settings_of_groups(sets, "curate", ("curate",))
     print_findings(open_workbench(run, settings).curate(export), as_json)
+    print_exported(export, as_json)

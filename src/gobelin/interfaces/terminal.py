@@ -205,6 +205,12 @@ def print_findings(findings: Iterable[Finding], as_json: bool) -> None:
             say(finding.sentence())
 
 
+def print_exported(folder: Path | None, as_json: bool) -> None:
+    """Where an export lies. Its README.md says what it holds."""
+    if folder is not None and not as_json:
+        say(f"exported to {folder}: its README.md says what it holds", whole=True)
+
+
 def print_conclusions(bench: Any, as_json: bool) -> None:  # noqa: ANN401 - a Workbench
     """The conclusion of a study, one line for each arm: help, copies and quality."""
     for line in [] if as_json else bench.conclusions():

@@ -73,7 +73,7 @@ def printed_cells(finding: Finding) -> dict[str, str]:
         "interval": bounds(finding.low, finding.high, finding.unit, signed),
         "chance": number(finding.chance, finding.unit) if finite(finding.chance) else "",
         "floor": number(finding.floor, finding.unit) if finite(finding.floor) else "",
-        "n": f"{finding.n}{needed}" if finding.n else "",
+        "n": f"{finding.n}{needed}" if finding.n or needed else "",
         "verdict": plain_verdict(finding.verdict),
         "note": finding.remark,
     }

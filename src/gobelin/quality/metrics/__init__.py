@@ -156,7 +156,7 @@ class FeatureComparison:
             scope=dict(self.scope),
             unit=unit,
             better=better,
-            verdict=f"too few images to say (n = {reason.n}, needs at least {reason.needed})",
+            verdict="too few images to say",
             n=reason.n,
             needed_n=reason.needed,
             note=self._feature_net,

@@ -135,15 +135,17 @@ def _long_texts(run: Run) -> list[str]:
 def _rare(run: Run) -> list[Finding]:
     """What too few groups of training rows have: values that count as unknown, and whole fields."""
     least, findings = run.settings.data.least_groups, []
-    few = f"fewer than {least} groups of training rows have them"
+    group = "groups of training rows" if run.checked.rows.named.naming.group else "training rows"
+    few = f"fewer than {least} {group}"
     for field, encoder in run.encoders.embedder.encoders.items():
         rare = encoder.rare() if isinstance(encoder, LeavesOut) else {}
         for column, (count, of, what) in rare.items():
-            note = f"{what}, of {of}, that count as unknown: {few} (setting data.least_groups)"
+            note = f"{what}, of {of}, that count as unknown: {few} have them"
+            note += " (setting data.least_groups)"
             scope = {"column": column} if column else {"field": field}
             findings.append(_counted("rare_values", count, scope, note))
     for field in run.features.scarce_fields(run.checked):
-        note = f"nothing is learned from it: {few} (setting data.least_groups)"
+        note = f"nothing is learned from it: {few} have it (setting data.least_groups)"
         findings.append(_counted("rare_field", 1, {"field": field}, note))
     return findings
 

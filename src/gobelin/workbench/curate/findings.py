@@ -28,7 +28,8 @@ def curated(run: Run, exhibits: Exhibits) -> list[Finding]:
             name="mean_weight",
             value=float(decided.weight[known].mean()),
             n=int(known.sum()),
-            note="of training rows with a label: its probability, shared among near-duplicates",
+            note="the weight of a training row with a label is the probability of its label, shared"
+            " among near-duplicates",
             source="curate",
         )
     )
@@ -99,7 +100,7 @@ def _labels(run: Run, decided: Decisions) -> list[Finding]:
             "labels_changed",
             changed.sum(),
             n,
-            f"whose other class has a probability of {sure:g} or more",
+            f"training rows whose other class has a probability of {sure:g} or more",
         ),
     ]
 
@@ -126,7 +127,7 @@ def _given(run: Run, decided: Decisions) -> list[Finding]:
             unit="share",
             better="higher",
             n=int(rows),
-            note=f"of labelled rows predicted as surely, corrected for wrong labels;"
+            note=f"share of labelled rows predicted as surely, corrected for wrong labels;"
             f" {100 * agree:.1f} % agree with their label; the lower bound must reach {percent}",
             source="curate",
         ),
@@ -226,4 +227,4 @@ def _pair(run: Run, decided: Decisions, k: int, name: str) -> dict[str, str] | N
 
 
 def _count(name: str, count: int | np.integer, of: int, note: str) -> Finding:
-    return Finding(name=name, value=float(count), n=of, note=f"of {of} {note}", source="curate")
+    return Finding(name=name, value=float(count), n=of, note=f"out of {of} {note}", source="curate")

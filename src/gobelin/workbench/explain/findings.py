@@ -127,7 +127,7 @@ def effects(one: Explained, unit: str, rows: tuple[str, ...]) -> list[Finding]:
                 value=share,
                 unit="share",
                 rows=rows,
-                note=f"of what all pixels count; {found.method}",
+                note=f"share of what all pixels count; {found.method}",
                 source="explain",
             )
             for place, share in sorted(places.items(), key=lambda p: -p[1])[:MOST_PLACES]

@@ -145,7 +145,7 @@ def _shares(one: Explained, names: Sequence[str], shares: np.ndarray) -> list[Fi
                 SHARE,
                 scope={**scope, _part(one): names[k]},
                 unit="share",
-                note=f"of the effects of all {plural(_part(one))}, without their signs",
+                note=f"share of the effects of all {plural(_part(one))}, without their signs",
                 source="explain",
             )
         )

@@ -50,7 +50,7 @@ def fitted(run: Run, exhibits: Exhibits) -> list[Finding]:
             value=float(present[field]),
             unit="share",
             source="fit",
-            note="of the rows have it; named in leave_out, or gives the label away",
+            note="share of rows that have it; named in leave_out, or gives the label away",
         )
         for field in features.data.schema.field_names
         if field not in predictor.fields

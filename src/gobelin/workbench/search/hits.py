@@ -43,10 +43,11 @@ class Hits(list[Hit]):
 
     def nearness(self, hit: Hit) -> str:
         """The score of a row as a person reads it. A row with the very cell of a single part has
-        `equal` in its place: it stands above the scores of all others, and has none of its own."""
+        `equal` in its place: it stands above the scores of all others, and has none of its own. One
+        with the very cell of one part of several has both."""
         if hit.equal and self.parts == 1:
             return "equal"
-        return f"{hit.score:.2f} =" if hit.equal else f"{hit.score:.2f}"
+        return f"{hit.score:.2f} equal" if hit.equal else f"{hit.score:.2f}"
 
     def to_frame(self) -> Any:  # noqa: ANN401 - a pandas data frame
         """A data frame: id, score, equal and found_by of every row, then its cells."""
