@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gobelin.core.shell import shell_word
+from gobelin.core.shell import shell_line, shell_word
 
 HEAD = 512  # bytes that tell what a file is
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
@@ -44,12 +44,12 @@ SUFFIXES = {
 }
 PACKED_SETS = (".npz", ".tar")  # archives that a reader reads as they are
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
-PANDAS = "python -c \"import pandas; pandas.{read}('{path}').to_parquet('{stem}.parquet')\""
+# names are arguments: within the program, a shell or Python would read what they hold
+PANDAS = 'python -c "import pandas, sys; pandas.{read}(sys.argv[1]).{write}" {names}'
 # a workbook's columns often hold numbers and words, which no column of a Parquet file does
 WORKBOOK = (
-    "python -c \"import pandas; pandas.read_excel('{path}').to_csv('{stem}.csv', index=False)\""
-    " (needs: pip install pandas openpyxl). Where titles stand above the names of the columns, add"
-    " header=2 after the file's name, for the third line"
+    " (needs: pip install pandas openpyxl). Where titles stand above the names of the columns,"
+    " write read_excel(sys.argv[1], header=2), for the third line"
 )
 # what it is, and pandas' function that reads it
 READ_BY_PANDAS = {
@@ -99,12 +99,16 @@ def unread(path: Path, claimed: bool) -> str:
 
 def _remedy(kind: str, path: Path) -> str:
     here = Path.cwd()
-    path = path.relative_to(here) if path.is_relative_to(here) else path
+    name = str(path.relative_to(here) if path.is_relative_to(here) else path)
+    name = f"./{name}" if name.startswith("-") else name  # else it is an option
     if kind in PACKED:
-        return f"is packed. Unpack it: {PACKED[kind]} {shell_word(str(path))}"
+        return f"is packed. Unpack it: {PACKED[kind]} {shell_word(name)}"
     if kind in READ_BY_PANDAS:
         what, read = READ_BY_PANDAS[kind]
-        command = WORKBOOK if kind == "excel" else PANDAS
-        command = command.format(read=read, path=path, stem=path.with_suffix(""))
-        return f"is {what}. Save it as CSV, or convert it: {command}"
+        write, ending, hint = "to_parquet(sys.argv[2])", ".parquet", ""
+        if kind == "excel":
+            write, ending, hint = "to_csv(sys.argv[2], index=False)", ".csv", WORKBOOK
+        names = shell_line([name, str(Path(name).with_suffix(ending))])
+        command = PANDAS.format(read=read, write=write, names=names)
+        return f"is {what}. Save it as CSV, or convert it: {command}{hint}"
     return f"is {OTHERS[kind]}" if kind in OTHERS else ""
