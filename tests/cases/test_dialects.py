@@ -154,7 +154,11 @@ def archive(name: str) -> bytes:
         ("a.csv.bz2", bz2.compress(body().encode()), "is packed. Unpack it: bunzip2 -k"),
         ("a.csv.xz", lzma.compress(body().encode()), "is packed. Unpack it: unxz -k"),
         ("a.zip", archive("a.csv"), "is an archive; unpack it"),
-        ("a.xlsx", archive("xl/workbook.xml"), 'to_csv(sys.argv[2], index=False)" a.xlsx a.csv'),
+        (
+            "a.xlsx",
+            archive("xl/workbook.xml"),
+            "read_excel(sys.argv[1]).to_csv(sys.argv[2], index=False)",
+        ),
         ("a.csv", archive("xl/workbook.xml"), "is an Excel or Calc workbook"),
         ("a.xls", b"\xd0\xcf\x11\xe0" + bytes(600), "is an Excel or Calc workbook"),
         ("a.csv", b"PAR1" + bytes(60), "is a Parquet file"),

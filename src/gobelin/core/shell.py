@@ -25,6 +25,11 @@ def shell_line(words: Iterable[str]) -> str:
     return " ".join(map(shell_word, words))
 
 
+def set_option(setting: str, value: str) -> str:
+    """The option that changes a setting, as a shell takes it."""
+    return f"--set {shell_word(f'{setting}={value}')}"
+
+
 def _escaped(character: str) -> str:
     if character in "\\'":
         return f"\\{character}"

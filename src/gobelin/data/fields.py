@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.printable import in_digits
-from gobelin.core.shell import shell_word
+from gobelin.core.shell import set_option
 
 ROLES = ("target", "id", "group", "time", "split", "weight", "ignore")
 NO_NUMBER = {
@@ -30,7 +30,7 @@ Cell = dict[str, Any]  # column -> value, the present columns of one field of on
 
 def set_kind(column: str, kind: str) -> str:
     """The option that sets the kind or the role of a column, as a shell takes it."""
-    return f"--set {shell_word(f'schema.{column}={kind}')}"
+    return set_option(f"schema.{column}", kind)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gobelin.core.printable import counted
+from gobelin.core.shell import set_option
 from gobelin.data.fields import NO_NUMBER, set_kind
 from gobelin.data.values.numbers import Writing, is_code
 from gobelin.data.values.scales import levels_by_word
@@ -79,7 +80,8 @@ def target_reading(
             remarks.append(f"{say} {written!r}, read as missing{other}")
         else:
             remarks.append(
-                f"{say} {written!r}, read as a class; as missing with --set data.missing={written}"
+                f"{say} {written!r}, read as a class; as missing with"
+                f" {set_option('data.missing', written)}"
             )
     if kind == "category":
         found = (case_remark(values), typo_remark(values), garbled_remark(values))
@@ -146,14 +148,14 @@ def _other_reading(name: str, values: Sequence[Any], kind: str, writing: Writing
     parts = {part for v in set(texts) for part in labels_of(v)}
     if len(several) >= 0.1 * len(texts) > 0 and len(parts) <= len(set(texts)):
         return (
-            f"{several[0][:40]!r} is read as one class; as several labels a row with --set"
-            f" schema.{name}=labels"
+            f"{several[0][:40]!r} is read as one class; as several labels a row with"
+            f" {set_kind(name, 'labels')}"
         )
     if joined := _joined_by_commas(texts, different):
         return (
             f"{joined[:40]!r} is read as one class, and its parts are in other classes too. If"
             f" they are several labels a row, write them as {joined.replace(',', '|')[:40]!r},"
-            f" with --set schema.{name}=labels"
+            f" with {set_kind(name, 'labels')}"
         )
     return ""
 

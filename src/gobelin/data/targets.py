@@ -15,7 +15,7 @@ import numpy as np
 
 from gobelin.core.errors import GobelinError, first_lines, nearest
 from gobelin.data.dataset import Dataset
-from gobelin.data.fields import Schema, Target
+from gobelin.data.fields import Schema, Target, set_kind
 from gobelin.data.target_reading import MAX_LEVELS, labels_of, levels_in_order
 from gobelin.data.values.numbers import Writing, is_infinite
 from gobelin.data.values.spelling import named, spelled, usual
@@ -53,8 +53,8 @@ def _check_single_values(dataset: Dataset, name: str, values: Sequence[Any]) -> 
     if lists:
         raise GobelinError(
             f"{dataset.source}, column {name!r}: {len(lists)} rows hold a list (first: row"
-            f" {dataset.ids[lists[0]]}), one value was expected. May a row have several? --set"
-            f" schema.{name}=labels."
+            f" {dataset.ids[lists[0]]}), one value was expected. May a row have several?"
+            f" {set_kind(name, 'labels')}."
         )
 
 
@@ -74,7 +74,7 @@ def _indexed(
 def _check_count(dataset: Dataset, name: str, known: Sequence[str], word: str) -> None:
     most = MAX_LEVELS if word == "levels" else MAX_CLASSES
     if len(known) > most:
-        remedy = f"Is it a number? --set schema.{name}=number."
+        remedy = f"Is it a number? {set_kind(name, 'number')}."
         if word == "labels":
             remedy = "Leave out those that few rows have, or join them to one."
         raise GobelinError(
@@ -93,7 +93,7 @@ def _ordinal(
     present = [v for v in values if v is not None]
     levels = levels or levels_in_order(present)
     if not levels:
-        numbers = _numbers(values, name, dataset, "data.order=LOWEST,...,HIGHEST")
+        numbers = _numbers(values, name, dataset, "--set data.order=LOWEST,...,HIGHEST")
         levels = tuple(named(float(v)) for v in np.unique(numbers[~np.isnan(numbers)]))
         values = [None if math.isnan(v) else float(v) for v in numbers]
     _check_count(dataset, name, levels, "levels")
@@ -140,7 +140,7 @@ def _labels(dataset: Dataset, name: str, values: Sequence[Any], classes: tuple[s
 
 def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = "") -> np.ndarray:
     """float64 [N], nan where missing. Raises GobelinError that lists values that are no numbers.
-    instead: the setting that the message suggests.
+    instead: the option that the message suggests.
     """
     numbers, wrong = np.full(len(values), np.nan), []
     writing = Writing.of(v for v in values if v is not None)
@@ -152,7 +152,7 @@ def _numbers(values: Sequence[Any], name: str, dataset: Dataset, instead: str = 
         else:
             wrong.append(
                 f"{dataset.source}, row {dataset.ids[k]}, column {name!r}: {str(v)[:40]!r} is not a"
-                f" number. Mend it, or --set {instead or f'schema.{name}=category'}."
+                f" number. Mend it, or {instead or set_kind(name, 'category')}."
             )
     if wrong:
         raise GobelinError(*first_lines(wrong, "rows"))

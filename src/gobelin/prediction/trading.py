@@ -24,7 +24,8 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.data.fields import Schema, Target
+from gobelin.core.shell import set_option
+from gobelin.data.fields import Schema, Target, set_kind
 from gobelin.evidence.blocks import mean_over_time
 from gobelin.evidence.findings import Finding
 
@@ -71,7 +72,7 @@ def misfits(
     if any(trade.returns in field.columns for field in schema.fields):
         wrong.append(
             f"trade.returns: {trade.returns!r} is the future, and is read as a feature. Leave it"
-            f" out: --set schema.{trade.returns}=ignore."
+            f" out: {set_kind(trade.returns, 'ignore')}."
         )
     series = [c for field in schema.fields if field.kind == "series" for c in field.columns]
     if trade.series and trade.series not in series:
@@ -142,8 +143,8 @@ def _without_position(trade: Trade, target: Target) -> list[str]:
     """A line for the first class without a position."""
     missing = [name for name in target.classes if name not in trade.positions]
     return [
-        f"trade.positions: no position for the class {name!r}. Add it: --set"
-        f" trade.positions.{name}=0."
+        f"trade.positions: no position for the class {name!r}. Add it:"
+        f" {set_option(f'trade.positions.{name}', '0')}."
         for name in missing[:1]
     ]
 

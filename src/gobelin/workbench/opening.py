@@ -10,6 +10,7 @@ from typing import Any
 from gobelin.core import config
 from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress
+from gobelin.core.shell import shell_word
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.read import read, refuse_missing
@@ -61,7 +62,7 @@ def opened(run: str | Path, progress: Progress, settings: Mapping[str, Any] | No
     if not folder.exists():
         raise GobelinError(
             f"{run}: is not a run folder (no settings.json). Make one with gobelin fit DATA"
-            f" --run {run}."
+            f" --run {shell_word(str(run))}."
         )
     settings = upgraded(config.nested(settings or {}))
     stored = replay.stored(folder)

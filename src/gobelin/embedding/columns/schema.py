@@ -15,6 +15,7 @@ import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest, repeated, some
+from gobelin.core.shell import set_option
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
 from gobelin.data.files import OPENED, file_head, spread
@@ -323,7 +324,7 @@ def _fields(
         listed = ",".join(next(f.columns for f in reversed(fields) if f.name == twice))
         raise GobelinError(
             f"fields.{twice}: two fields have this name. Rename the column, or join the other"
-            f" columns under another name with --set fields.NAME={listed}."
+            f" columns under another name with {set_option('fields.NAME', listed)}."
         )
     return tuple(fields), tuple(unread)
 

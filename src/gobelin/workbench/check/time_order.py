@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gobelin.core.numbering import numbered
+from gobelin.data.fields import set_kind
 from gobelin.data.read import read
 from gobelin.data.series.moments import Moment
 from gobelin.data.split.splits import Split
@@ -42,10 +43,10 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     elif column := _runs_through_time(rows):
         LOG.warning(
             "column %r: its dates go on from row to row, and rows of one time are in training and"
-            " in test. If the future is to be predicted, use --set schema.%s=time --set"
+            " in test. If the future is to be predicted, use %s --set"
             " split.by=time.",
             column,
-            column,
+            set_kind(column, "time"),
         )
     path = run.settings.check.source
     source = source_of(read(path)) if path else None

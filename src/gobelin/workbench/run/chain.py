@@ -16,6 +16,7 @@ from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import write_json
 from gobelin.core.machine import Progress, environment
+from gobelin.core.shell import shell_word
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.embedding.columns import schema
@@ -127,7 +128,8 @@ class Run:
                 f"{folder.folder}: holds a run of another data set: {len(missing)} of its"
                 f" {len(record.part_of)} groups are not in {rows.dataset.source} (first:"
                 f" {missing[0]!r}). A run takes new rows and loses none. Choose another --run; its"
-                f" rows keep their parts with --parts-from {folder.folder}."
+                f" rows keep their parts with --parts-from"
+                f" {shell_word(str(folder.folder))}."
             )
         if self.settings.data.fingerprint:
             raise GobelinError(

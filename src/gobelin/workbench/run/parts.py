@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.shell import shell_word
 from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema, Target
@@ -189,7 +190,7 @@ def _other(place: str) -> RecordedParts:
         raise GobelinError(f"split.parts_from: {place} is no run folder. Name one.")
     raise GobelinError(
         f"split.parts_from: {place} was made before parts were recorded. Run gobelin check on its"
-        f" data with --run {place} once, which records them."
+        f" data with --run {shell_word(str(place))} once, which records them."
     )
 
 
@@ -243,7 +244,7 @@ def overlap(
         raise GobelinError(
             f"{setting}: {base.folder} was trained on {counts['valid']} validation rows and"
             f" {counts['test']} test rows of this run (first: row {first}). Take its parts over:"
-            f" --parts-from {base.folder}."
+            f" --parts-from {shell_word(str(base.folder))}."
         )
     return trained
 

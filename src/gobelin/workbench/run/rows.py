@@ -15,7 +15,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.printable import counted
 from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
-from gobelin.data.fields import Schema, Target
+from gobelin.data.fields import Schema, Target, set_kind
 from gobelin.data.read import read
 from gobelin.data.split.parts import NamedRows, RecordedParts
 from gobelin.data.split.purging import TimeOrder, purged, time_order
@@ -219,7 +219,7 @@ def _training(settings: Settings, target: Target) -> list[str]:
     if settings.tune.fields and target.kind in ("labels", "ordinal"):
         mistakes.append(
             f"tune.fields: encoders are trained on for classes or a number, and {name!r} has"
-            f" {target.kind} values. Leave it out, or --set schema.{name}=category."
+            f" {target.kind} values. Leave it out, or {set_kind(name, 'category')}."
         )
     return mistakes
 

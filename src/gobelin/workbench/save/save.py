@@ -31,6 +31,7 @@ from gobelin.core.files import (
     write_lines,
 )
 from gobelin.core.machine import environment
+from gobelin.core.shell import shell_word
 from gobelin.core.stages import MANIFEST, WRONG_VALUES, RunFolder
 from gobelin.data.provenance.marks import read_lineage
 from gobelin.embedding.columns import schema
@@ -130,8 +131,8 @@ def card_of(folder: RunFolder) -> str:
     """The model card of a saved run. Raises GobelinError for any other run."""
     if not folder.saved:
         raise GobelinError(
-            f"{folder.folder}: is no saved run and has no card. Run gobelin save {folder.folder}"
-            " FOLDER."
+            f"{folder.folder}: is no saved run and has no card. Run gobelin save"
+            f" {shell_word(str(folder.folder))} FOLDER."
         )
     return (folder.folder / CARD).read_text(encoding="utf-8")
 
