@@ -116,7 +116,7 @@ def test_a_word_among_the_levels_is_a_class(word: str) -> None:
     values = [word if k % 3 == 0 else ("crack", "dent")[k % 2] for k in range(N)]
     read_as, line = target(values)
     assert set(read_as.classes) == {word, "crack", "dent"} and read_as.present.all()
-    assert f"--set data.missing={word}" in line
+    assert f"--set {shlex.quote(f'data.missing={word}')}" in line
     without, line = target(values, missing=(word,))
     assert without.classes == ("crack", "dent") and (~without.present).sum() == 20 and not line
 
