@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -319,11 +320,26 @@ def test_the_root_that_is_advised_opens_linked_files(how: str, tmp_path: Path) -
         scan(opening(data), data, Check())
     advised = str(refusal.value).partition("--root ")[2].partition("DIR allows")[2]
     advised = advised.partition("--root ")[2].partition(". Repair")[0]
-    assert advised == str(tmp_path)
+    # no wider than it must be: names of links are relative to the table
+    assert advised == str(tmp_path / "disk" / "pictures" if how == "absolute" else tmp_path)
     for root in (advised, "/"):
         data = read(path, root)
         assert kind(data) == "image cell" and held(data) == FILES
         assert not scan(opening(data), data, Check()).bad
+
+
+def test_the_root_that_is_advised_holds_every_file(tmp_path: Path) -> None:
+    names = [f"disk/{'near' if k % 2 else 'far/away'}/{k}.png" for k in range(N)]
+    pictures(tmp_path, names)
+    for beside, told in ((None, tmp_path / "disk"), ("0.png", tmp_path)):
+        project = tmp_path / f"project {beside}"
+        pictures(project, ["0.png"])
+        given = [beside or str(tmp_path / names[0]), *(str(tmp_path / name) for name in names[1:])]
+        data = read(csv_of(project, given))
+        with pytest.raises(GobelinError, match="cells can't be used") as refusal:
+            scan(opening(data), data, Check())
+        advised = str(refusal.value).rpartition("--root ")[2].partition(". Repair")[0]
+        assert advised == shlex.quote(str(told))
 
 
 def test_paths_below_the_given_root_are_not_moved(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -129,14 +130,17 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
         present = sum(v is not None for v in dataset.values(column))
         if len(reasons) > settings.max_bad * present:
             row, reason = reasons[0]
-            value = dataset.values(column)[dataset.ids.index(row)]
+            cells = dict(zip(dataset.ids, dataset.values(column), strict=True))
+            value = cells[row]
             quoted = (
                 f", {value[:60]!r}"
                 if isinstance(value, str) and repr(value[:40]) not in reason
                 else ""
             )
             first = f"row {row}{quoted}: {reason}"
-            where = _remedy(dataset, value, [reason for _, reason in reasons])
+            outside = [cells[i] for i, reason in reasons if reason.startswith(LEAVES)]
+            wider = _wider(dataset, outside, len(outside) == present)
+            where = _remedy(dataset, value, [reason for _, reason in reasons], wider)
             refused.append(
                 f"{dataset.source}, column {column!r}: {len(reasons)} of {present} cells can't be"
                 f" used (first: {first}). {where}Repair them, or allow it with --max-bad"
@@ -170,19 +174,29 @@ def scan(reader: Embedder, dataset: Dataset, settings: Check, progress: Progress
     )
 
 
-def _remedy(dataset: Dataset, first: object, reasons: Sequence[str]) -> str:
+def _wider(dataset: Dataset, outside: Sequence[Any], alone: bool) -> str:
+    """The narrowest folder that holds these files, which lie outside of the data's; '' for none.
+    alone: no other cell is a file, so that the data's own folder is needed for relative paths only.
+    """
+    paths = [v for v in spread(outside) if isinstance(v, str) and v]
+    root = dataset.root.resolve()
+    folders = [str((root / path).resolve().parent) for path in paths]
+    if not alone or not all(Path(path).is_absolute() for path in paths):
+        folders.append(str(root))
+    return os.path.commonpath(folders) if paths else ""
+
+
+def _remedy(dataset: Dataset, first: object, reasons: Sequence[str], wider: str) -> str:
     """What helps cells whose paths can't be used for these reasons, '' for others. first: the first
-    of the cells.
+    of the cells. wider: the folder that holds them, if they are outside.
     """
     path = next((v for v in spread([first]) if isinstance(v, str)), "")
     if any(reason.startswith("no such file") for reason in reasons):
         below = found_below(path, dataset.root)
         hint = f"; there is {below}" if below else ""
         return f"Paths start from {dataset.root} (--root DIR changes that){hint}. "
-    if reasons[0].startswith(LEAVES) and path:
-        root = dataset.root.resolve()
-        both = os.path.commonpath([root, (root / path).resolve()])
-        return f"If you trust these files, allow them with --root {shell_word(both)}. "
+    if reasons[0].startswith(LEAVES) and wider:
+        return f"If you trust these files, allow them with --root {shell_word(wider)}. "
     return ""
 
 
