@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os.path import splitext
 from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
@@ -183,7 +184,7 @@ def share_of_files(
     """
     parts = spread(values)
     texts = [v for v in parts if isinstance(v, str)]
-    others = [v for v in texts if Path(v).suffix.lower() not in suffixes]
+    others = [v for v in texts if splitext(v)[1].lower() not in suffixes]
     chosen = others[:: max(1, len(others) // OPENED)][:OPENED]
     opened = sum(known(file_head(v, root)) for v in chosen) / max(1, len(chosen))
     held = sum(isinstance(v, bytes) and known(v[:HEAD]) for v in parts)

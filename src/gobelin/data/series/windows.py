@@ -39,6 +39,7 @@ from gobelin.data.series.stamped import stamped_series
 from gobelin.data.tar_members import member_of
 from gobelin.data.values.narrow import float64
 
+HERE = Path()
 TABLE_SUFFIXES = {".csv", ".tsv", ".txt"}
 SERIES_SUFFIXES = {".npy", *TABLE_SUFFIXES}
 TEXT_NUMBER = 64  # bytes that a number takes while it is a text
@@ -263,7 +264,7 @@ def _looks_like_series(value: Any) -> bool:  # noqa: ANN401
     as numbers; up to a fifth of the items may be something else.
     """
     try:
-        if (stamped := stamped_series(value, Path())) is not None:
+        if (stamped := stamped_series(value, HERE)) is not None:
             return len(stamped.stamps) >= LEAST_SAMPLES
         items = _list_of_text(value) if isinstance(value, str) else value
     except BadCell:

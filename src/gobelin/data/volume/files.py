@@ -11,6 +11,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from os.path import splitext
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -113,7 +114,7 @@ def _suffix(value: Any) -> str:  # noqa: ANN401 - a cell is any
 def suffix_of(name: str) -> str:
     """The suffix of a file's name in small letters, '.nii.gz' as one."""
     name = name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+    return ".nii.gz" if name.endswith(".nii.gz") else splitext(name)[1]
 
 
 def _is_grid(shape: tuple[int, ...]) -> bool:
@@ -217,12 +218,11 @@ def volume_share(values: Sequence[Any], root: Path) -> float:
     """
     parts = spread(values)
     texts = [v for v in parts if isinstance(v, str)]
-    named = [v for v in texts if _suffix(v) in (".nii", ".nii.gz")]
     others = [v for v in texts if _suffix(v) not in (".nii", ".nii.gz")]
     chosen = others[:: max(1, len(others) // OPENED)][:OPENED]
     opened = sum(_names_volume(v, root) for v in chosen) / max(1, len(chosen))
     held = sum(isinstance(v, bytes) and (is_volume(v[:HEAD]) or _is_npz(v)) for v in parts)
-    return (held + len(named) + opened * len(others)) / max(1, len(parts))
+    return (held + len(texts) - len(others) + opened * len(others)) / max(1, len(parts))
 
 
 def _names_volume(value: str, root: Path) -> bool:

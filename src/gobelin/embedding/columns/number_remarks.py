@@ -24,13 +24,15 @@ TIME_NAME = re.compile(
 )
 
 
-def number_remark(name: str, values: Sequence[Any], of_target: bool = False) -> str:
+def number_remark(
+    name: str, values: Sequence[Any], writing: Writing | None = None, of_target: bool = False
+) -> str:
     """The remarks on a column of numbers, as one line; '' for plain numbers.
 
-    name: of the column. values: present ones, also words for a missing number. of_target: a target
-    says these words itself.
+    name: of the column. values: present ones, also words for a missing number. writing: theirs,
+    where it is known. of_target: a target says these words itself.
     """
-    writing = Writing.of(values)
+    writing = writing or Writing.of(values)
     words = "" if of_target else _words(values, writing)
     return " ".join(
         filter(None, (words, _doubt(name, values, writing), _stand_in(values, writing)))
@@ -125,8 +127,9 @@ def _doubt(name: str, values: Sequence[Any], writing: Writing) -> str:
             f"{str(long)[:40]!r} has more digits than a number keeps ({MOST_DIGITS}); as the name"
             f" of something with {set_kind(name, 'category')}."
         )
-    dates = [days(v) for v in values if not means_none(v)]
-    if dates and all(d is not None for d in dates) and TIME_NAME.fullmatch(name):
+    known = [v for v in values if not means_none(v)]
+    timed = known and TIME_NAME.fullmatch(name)
+    if timed and all(days(v) is not None for v in known):
         return f"read as numbers; as dates with {set_kind(name, 'date')}."
     return ""
 

@@ -319,8 +319,7 @@ def _fields(
         else:
             fields.append(Field.of(column.name, encoder, [column]))
     fields += [Field.of(encoder, encoder, members) for encoder, members in joined.items()]
-    names = [f.name for f in fields]
-    if (twice := repeated(names)) is not None:
+    if (twice := repeated(f.name for f in fields)) is not None:
         listed = ",".join(next(f.columns for f in reversed(fields) if f.name == twice))
         raise GobelinError(
             f"fields.{twice}: two fields have this name. Rename the column, or join the other"

@@ -87,7 +87,7 @@ class Table:
         if numbers > 0.9 and not codes and not all(isinstance(v, bool) for v in values):
             if different <= 2 and len(values) > 20:
                 return Bid("category", 0.6, f"{different} different numbers")
-            remark = number_remark(sample.name, sample.values)
+            remark = number_remark(sample.name, sample.values, writing)
             return Bid("number", numbers, f"{numbers:.0%} read as numbers", remark)
         if not all(isinstance(v, str | bool | int) for v in values):
             return None
