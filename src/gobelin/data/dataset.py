@@ -203,10 +203,10 @@ class Dataset:
     def join(self, other: Dataset) -> Dataset:
         """Rows of self, then rows of other. Columns that one side lacks are missing there."""
         own_rows, other_rows = self.with_ids().with_origin(), other.with_ids().with_origin()
+        shared = set(self.table.column_names) & set(other.table.column_names)
         kinds = {
             n: {_file_kind(own_rows.table[n].type), _file_kind(other_rows.table[n].type)}
-            for n in other.table.column_names
-            if n in self.table.column_names
+            for n in sorted(shared)
         }
         mixed_columns = [n for n, s in kinds.items() if len(s) == 2 and "" not in s]
         table = pa.concat_tables(

@@ -206,11 +206,9 @@ def _marked(
     """Cells (row id, column, reason) with an image or volume that is marked as generated, in rows
     that claim to be real. bad: (row id, column) that can't be read.
     """
-    marked = []
+    marked, held, kinds = [], set(dataset.column_names), media()
     columns = [
-        c.name
-        for c in schema.columns
-        if c.kind in media() and c.role == "cell" and c.name in dataset.column_names
+        c.name for c in schema.columns if c.kind in kinds and c.role == "cell" and c.name in held
     ]
     for column in columns:
         for row, value in enumerate(dataset.values(column)):

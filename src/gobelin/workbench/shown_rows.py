@@ -33,7 +33,8 @@ def shown_cells(
     """{column: short text} of the present cells of these rows, in the order of the fields. The
     target, ids and columns that no field reads are left out."""
     chosen = dataset.rows(np.asarray(rows, np.int64))
-    names = [c for f in schema.fields for c in f.columns if c in chosen.column_names]
+    held = set(chosen.column_names)
+    names = [c for f in schema.fields for c in f.columns if c in held]
     columns = {name: chosen.values(name) for name in names}
     numbers = {c.name for c in schema.columns if c.kind == "number"}
     return [

@@ -264,11 +264,11 @@ class Index:
     def _like(self, rows: pa.Table) -> pa.Table:
         """The rows with the columns of this table, numbered from its last row on."""
         last = max(self.table.search().select([ROW]).to_arrow()[ROW].to_pylist(), default=-1)
-        columns = {}
+        columns, held = {}, set(rows.column_names)
         for field in self.columns:
             if field.name == ROW:
                 columns[ROW] = pa.array(np.arange(last + 1, last + 1 + len(rows)))
-            elif field.name in rows.column_names:
+            elif field.name in held:
                 columns[field.name] = _cast(rows[field.name], field)
             else:
                 columns[field.name] = pa.nulls(len(rows), field.type)

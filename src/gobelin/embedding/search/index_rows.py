@@ -69,12 +69,10 @@ def columns_of(
             SPLIT_COLUMN: pa.array(splits, pa.string()),
             ORIGIN_COLUMN: pa.array(dataset.origins.tolist(), pa.string()),
         }
+        held, taken = set(dataset.column_names), {*UNASKED, *LANCE_COLUMNS}
         for column in schema.columns:
-            if column.name in dataset.column_names and (name := column_name(column.name)) not in {
-                *columns,
-                *UNASKED,
-                *LANCE_COLUMNS,
-            }:
+            name = column_name(column.name)
+            if column.name in held and name not in columns and name not in taken:
                 values = _plain(dataset, column.name, column.kind)
                 columns |= {name: values} if values is not None else {}
     return pa.table(columns)

@@ -100,7 +100,8 @@ class RowIndex:
         flat = np.frombuffer(b"".join(added[FIELD_VECTORS].to_pylist()), "<f4")
         vectors = flat.reshape(len(added), len(fitted.description.fields), fitted.width)
         kept = numbers[numbers < len(fitted)]
-        names = [n for n in fitted.columns.column_names if n in added.column_names]
+        held = set(added.column_names)
+        names = [n for n in fitted.columns.column_names if n in held]
         columns = [fitted.columns.take(kept), added.select(names)]  # lists are not among these
         roots = dict(zip(added[ID].to_pylist(), added[ROOT].to_pylist(), strict=True))
         return ChangedRows(
@@ -168,7 +169,8 @@ class RowIndex:
             by_id = self.table.values([hit.id for hit in hits], stored)
             found = [by_id.get(hit.id, ()) for hit in hits]
         else:
-            stored = [c for c in columns if column_name(c) in rows.columns.column_names]
+            held = set(rows.columns.column_names)
+            stored = [c for c in columns if column_name(c) in held]
             numbers = _numbers(rows)
             places = np.searchsorted(numbers, [hit.row for hit in hits])
             found = stored_rows.values(rows, places.tolist(), stored)
