@@ -12,7 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core import files
+from gobelin.core.errors import GobelinError
 from gobelin.data import dataset
+from gobelin.data.budget import Reading, _process
 from gobelin.data.read import read
 from gobelin.data.tables import parquet_files
 
@@ -55,3 +57,32 @@ def test_reading_and_hashing_take_little_beside_the_table(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.8 * size
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("schema", [False, True])
+def test_content_that_a_dictionary_repeats_is_counted_before_it_is_written_out(
+    kind: str,
+    nested: bool,
+    schema: bool,
+    tmp_path: Path,
+    pool: pa.MemoryPool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file of 4 kB took 4.4 GB before it was refused."""
+    cells = pa.concat_arrays([COLUMNS[kind]] * 10)  # 400 MB, four different texts of a megabyte
+    if kind == "dictionary":
+        cells = cells if schema else cells.cast(pa.string())
+    if nested:
+        cells = pa.StructArray.from_arrays([cells], ["bytes"])
+    table = pa.table({"x": cells, "n": pa.array(range(400))})
+    pq.write_table(table, tmp_path / "x.parquet", store_schema=schema, compression="zstd")
+    assert (tmp_path / "x.parquet").stat().st_size < 10_000
+    monkeypatch.setattr(_process, "reading", Reading(table_mb=100))
+    counting = pa.proxy_memory_pool(pool)  # of what follows alone
+    pa.set_memory_pool(counting)
+    with pytest.raises(GobelinError, match="reading.table_mb"):
+        read(tmp_path / "x.parquet")
+    pa.set_memory_pool(pool)
+    assert 0 < counting.max_memory() < 50 * MILLION

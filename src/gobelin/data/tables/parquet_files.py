@@ -4,7 +4,9 @@ read, and content that is written once and repeated is read in small batches.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,8 @@ WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96"
 TEXT = 8  # bytes of a text or of bytes, beside their content
 HEAD = 32  # bytes of a page that tell its kind and its size
 MEASURED = 2**26  # bytes of repeated content from which a column of lists is measured
+LARGE = 8  # a file that promises an eighth of what is allowed isn't measured: that takes as much
+ROWS = 2**16  # of a batch, at most
 BATCH = 2**28  # bytes of repeated content that one batch may hold
 
 
@@ -35,24 +39,32 @@ def some_rows(
     than the limits allow in one. Raises GobelinError where the file promises more than they do.
     """
     refuse_table(str(path), file.metadata.num_rows, file.metadata.num_columns)
-    promised, longest, _ = _promised(file.metadata, path)
-    refuse(str(path), "table_mb", promised)
-    yield from file.iter_batches(max(1, min(rows, _most() // longest)), columns=list(columns))
+    said = _promised(file.metadata, path)
+    refuse(str(path), "table_mb", said.bytes)
+    batch = max(1, min(rows, _most() // said.longest))
+    yield from file.iter_batches(batch, columns=list(columns))
 
 
 def whole(file: pq.ParquetFile, path: Path) -> pa.Table:
     """All rows. The metadata are checked first: they promise the rows, the values of nested cells
     and the bytes of pages. Content that is written once and repeated by a dictionary is read in
-    small batches, and its bytes are counted; in lists it is measured first.
+    small batches. It is measured first in lists, and where a small file could hold more than is
+    allowed.
     """
     refuse_table(str(path), file.metadata.num_rows, file.metadata.num_columns)
-    promised, longest, lists = _promised(file.metadata, path)
-    refuse(str(path), "table_mb", promised + _measured(path, lists))
-    most = _most()
-    if longest * file.metadata.num_rows <= most:
+    said, most = _promised(file.metadata, path), _most()
+    refuse(str(path), "table_mb", said.bytes)
+    repeated, known = said.lists, said.bytes
+    allowed = limits().table_mb * MEGABYTE
+    most_said = said.bytes + said.longest * file.metadata.num_rows
+    if most_said > allowed > LARGE * said.bytes:
+        repeated = [*said.lists, *said.others]  # these count as often as rows have them alone
+        known -= sum(said.others.values())
+    _refuse_repeated(path, repeated, known, min(ROWS, max(1, BATCH // _mean(said, file))))
+    if said.longest * file.metadata.num_rows <= most:
         return file.read()
     batches, needed = [], 0
-    for batch in file.iter_batches(max(1, most // longest)):
+    for batch in file.iter_batches(max(1, most // said.longest)):
         needed += batch.nbytes
         refuse(str(path), "table_mb", needed)
         batches.append(batch)
@@ -64,17 +76,22 @@ def _most() -> int:
     return min(BATCH, limits().table_mb * MEGABYTE)
 
 
-def _measured(path: Path, lists: list[str]) -> int:
-    """The bytes of texts in lists, each counted as often as it stands there. lists: the columns, as
-    Parquet calls them. They are read as dictionaries, which takes no more than the file.
+def _mean(said: _Promised, file: pq.ParquetFile) -> int:
+    """The bytes of a row, as the metadata promise them; at least 1."""
+    return max(1, said.bytes // max(1, file.metadata.num_rows))
+
+
+def _refuse_repeated(path: Path, columns: list[str], known: int, rows: int) -> None:
+    """Raises GobelinError where the texts of these columns, each counted as often as it stands
+    there, and `known` bytes are more than the limits allow. columns: as Parquet calls them. They
+    are read as dictionaries, `rows` at a time, which takes no more than the file.
     """
-    if not lists:
-        return 0
-    total = 0
-    with parquet_file(path, lists) as file:
-        for batch in file.iter_batches(columns=lists):
-            total += sum(map(written_out, batch.columns))
-    return total
+    if not columns:
+        return
+    with parquet_file(path, columns) as file:
+        for batch in file.iter_batches(rows, columns=columns):
+            known += sum(map(written_out, batch.columns))
+            refuse(str(path), "table_mb", known)
 
 
 def written_out(array: pa.Array) -> int:
@@ -126,13 +143,21 @@ def _file_like(kind: pa.DataType) -> bool:
     )
 
 
-def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int, list[str]]:
-    """The bytes that the metadata promise, the most bytes of one row's repeated content, and the
-    columns of lists whose repeated content must be measured.
-    """
+@dataclass(frozen=True)
+class _Promised:
+    """What the metadata of a file promise."""
+
+    bytes: int
+    longest: int  # bytes of one row's repeated content, at most
+    lists: list[str]  # columns of lists whose repeated content must be measured
+    others: dict[str, int]  # other columns with repeated content, and their bytes among `bytes`
+
+
+def _promised(metadata: pq.FileMetaData, path: Path) -> _Promised:
     columns = [metadata.schema.column(k) for k in range(metadata.num_columns)]
-    promised, longest = 0, 1
+    longest, promised = 1, Counter[str]()
     lists: dict[str, None] = {}
+    others: dict[str, None] = {}
     groups = chunks(path)
     if any(len(group) != len(columns) for group in groups):
         raise ValueError("a group of rows has not all columns")
@@ -144,16 +169,19 @@ def _promised(metadata: pq.FileMetaData, path: Path) -> tuple[int, int, list[str
                 if kind.physical_type == "FIXED_LEN_BYTE_ARRAY":
                     width = kind.length
                 stored = max(chunk.unpacked_bytes, chunk.packed_bytes)
-                promised += max(stored, width * chunk.values)
+                promised[kind.path] += max(stored, width * chunk.values)
                 if kind.physical_type != "BYTE_ARRAY":
                     continue
                 if kind.max_repetition_level:
                     if _repeated_bytes(chunk, file) * chunk.values > MEASURED:
                         lists[kind.path] = None
-                else:
-                    repeated += _repeated_bytes(chunk, file)
+                elif once := _repeated_bytes(chunk, file):
+                    others[kind.path] = None
+                    repeated += once
             longest = max(longest, repeated)
-    return promised, longest, list(lists)
+    return _Promised(
+        promised.total(), longest, list(lists), {name: promised[name] for name in others}
+    )
 
 
 def _repeated_bytes(chunk: ColumnChunk, file: BinaryIO) -> int:
