@@ -260,7 +260,25 @@ def test_rows_are_those_that_were_put_in(tmp_path: Path) -> None:
             again = FeatureCache(folder, 3)
             assert all(key in again for key in keys) and np.array_equal(again.read(keys), rows)
             assert keys[0] not in FeatureCache(folder, 4)  # of another width
-            assert all(isinstance(block, np.memmap) for block in cache.blocks)
+            assert all(isinstance(block, Path) for block in cache.blocks)  # not in memory
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no list of open files")
+@pytest.mark.parametrize("blocks", [1, 40])
+def test_no_block_stays_open(blocks: int, tmp_path: Path) -> None:
+    """A large data set has thousands of blocks, and a process 256 or 1,024 open files."""
+
+    def opened() -> int:
+        return len(os.listdir("/dev/fd"))
+
+    keys, rows = [bytes([k]) * 16 for k in range(blocks)], np.eye(blocks, 3, dtype=np.float32)
+    before, cache = opened(), FeatureCache(tmp_path, 3)
+    for k, key in enumerate(keys):
+        cache.add([key], rows[k : k + 1])
+    assert opened() == before and np.array_equal(cache.read(keys), rows)
+    again = FeatureCache(tmp_path, 3)
+    assert all(key in again for key in keys) and np.array_equal(again.read(keys), rows)
+    assert opened() == before
 
 
 def test_mapped_arrays_are_the_loaded_ones(tmp_path: Path) -> None:

@@ -337,3 +337,60 @@ def test_the_same_command_at_the_same_time_may_end_first(
     monkeypatch.setattr(Workbench, "fit", fit_while_another_ends)
     assert forget(run, group, data)[0].value == 2
     assert found(run, {"group": group.encode()}) == {}
+
+
+def test_a_kill_before_a_stage_is_removed_loses_nothing(
+    place: Path,
+    without: Callable[[str], tuple[Path, str, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At each change of the file system, and then the same command again. Oracles: the same is told
+    of exports as by a command that nobody killed, and no byte of the group is in the lineage."""
+    run, group, data = without("train")
+    monkeypatch.setattr(Workbench, "fit", lambda *_, **__: [])  # what it removes is tested here
+    ids = [row[0] for row in read_rows(place / "clinic.csv") if row[1] == group]
+    wanted = {one: one.encode() for one in (group, *ids)}
+    left: list[int] = []  # changes until the kill; none = never
+
+    class Killed(BaseException):
+        pass
+
+    def deadly(change: Callable[..., None]) -> Callable[..., None]:
+        def around(*arguments: object, **named: object) -> None:
+            if left and not left[0]:
+                raise Killed
+            change(*arguments, **named)
+            left[:] = [count - 1 for count in left]
+
+        return around
+
+    monkeypatch.setattr(os, "replace", deadly(os.replace))
+    monkeypatch.setattr(Path, "unlink", deadly(Path.unlink))
+
+    def told(kill: list[int]) -> list[str]:
+        folder = tmp_path / "-".join(["at", *map(str, kill)])
+        shutil.copytree(run, folder / "run")
+        bench = Workbench.open(folder / "run")
+        bench.generate([0], label="fern")
+        keys_of(bench.run.folder, ids)
+        for name in ("held", "too", "changed"):
+            pq.write_table(pa.table({"id": ids}), folder / name)
+            record_export(bench.run.folder, folder / name, ids)
+        (folder / "changed").write_bytes(b"")
+        left[:] = kill
+        with ExitStack() as stack:
+            if kill:
+                stack.enter_context(pytest.raises(Killed))
+            said = forget(folder / "run", group, data)
+        left.clear()
+        if kill:
+            said = forget(folder / "run", group, data)
+        assert found(folder / "run", wanted) == {}, kill
+        assert not (folder / "held").exists() and not (folder / "too").exists()
+        return [one.note.replace(str(folder), "") for one in said]
+
+    alone = told([])
+    assert len(alone) == 4
+    for kill in range(9):
+        assert told([kill]) == alone, kill

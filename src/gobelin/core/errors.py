@@ -37,6 +37,10 @@ class UnusableValue(GobelinError):
     the command line prints with --verbose."""
 
 
+class UsedUp(GobelinError):
+    """No memory or no open file is left. It says nothing of the file that was read or written."""
+
+
 class MissingExtra(GobelinError):
     """A heavy dependency is not installed. The message holds the command that installs it: the one
     of an extra, or `command`."""
@@ -55,17 +59,16 @@ NO_MEMORY = re.compile(
 )  # how torch, the loader, Rust and Python say it where they raise no MemoryError
 
 
+NO_FILES = re.compile(r"\(os error (23|24)\)")  # as Rust says it
+
+
 def outside_cause(error: BaseException) -> str | None:
     """The line about an error that the machine caused while a command ran: no memory or no disk
     is left, a file was removed or can't be opened. None for any other, which is a mistake of
     Gobelin."""
     number = error.errno if isinstance(error, OSError) else None
-    said = isinstance(error, RuntimeError | OSError | ImportError) and NO_MEMORY.search(str(error))
-    if isinstance(error, MemoryError) or number == errno.ENOMEM or said:
-        return (
-            "gobelin: memory is used up. Close other programs or raise the limit (ulimit -v), use"
-            " smaller settings or fewer rows, and run the same command again."
-        )
+    if line := used_up(error):
+        return line
     if isinstance(error, OSError) and number in (errno.ENOENT, errno.ESTALE):
         return (
             f"{error.filename or 'a file'}: was removed while the command ran. Put it back, or run"
@@ -81,6 +84,30 @@ def outside_cause(error: BaseException) -> str | None:
             f"{error.filename or 'a name'}: can't be opened ({error.strerror}). Give another one."
         )
     return None
+
+
+def used_up(error: BaseException) -> str | None:
+    """The line about an error that says that no memory or no open file is left."""
+    number = error.errno if isinstance(error, OSError) else None
+    tells = isinstance(error, RuntimeError | OSError | ImportError)
+    said = str(error) if tells or type(error).__name__ == "SafetensorError" else ""
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or NO_MEMORY.search(said):
+        return (
+            "gobelin: memory is used up. Close other programs or raise the limit (ulimit -v), use"
+            " smaller settings or fewer rows, and run the same command again."
+        )
+    if number in (errno.EMFILE, errno.ENFILE) or NO_FILES.search(said):
+        return (
+            "gobelin: too many files are open. Raise the limit (ulimit -n), or close other"
+            " programs, and run the same command again."
+        )
+    return None
+
+
+def refuse_used_up(error: BaseException) -> None:
+    """Raises UsedUp where that is the error. Call it before a file is blamed."""
+    if line := used_up(error):
+        raise UsedUp(line) from error
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

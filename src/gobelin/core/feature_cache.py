@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, UsedUp
 from gobelin.core.files import atomic_file, fingerprint, load_arrays, mapped_arrays, save_arrays
 
 HASHES = "seen-"  # start of the names of the second table's files
@@ -34,7 +34,8 @@ class FeatureCache:
     def __init__(self, folder: Path | None, width: int) -> None:
         self.folder, self.width = folder, width
         self.damaged = 0  # files that were not what was written; their content is not used
-        self.blocks: list[np.ndarray] = []  # float32 [n, D_f]
+        # float32 [n, D_f], or its file: a mapped file stays open, and a system has few open files
+        self.blocks: list[np.ndarray | Path] = []
         self.unchecked: dict[int, Path] = {}  # block -> its file, until its hash was compared
         self.places: dict[bytes, tuple[int, int]] = {}  # content key -> block, row
         self.hashes: dict[bytes, bytes] = {}  # key of an unchanged file -> its content key
@@ -46,6 +47,8 @@ class FeatureCache:
                     self._load_hashes(path)
                 else:
                     self._load_block(path)
+            except UsedUp:
+                raise
             except (GobelinError, KeyError, ValueError):
                 self._remove(path)
 
@@ -67,7 +70,7 @@ class FeatureCache:
         path = (
             self._write("", {"keys": _array(keys), "features": features}) if self.writable else None
         )
-        self._place(keys, features if path is None else mapped_arrays(path)["features"])
+        self._place(keys, features if path is None else path)
 
     def read(self, keys: Sequence[bytes]) -> np.ndarray:
         """float32 [n, D_f] of n content keys, each of which was found to be `in` the cache, or
@@ -76,7 +79,9 @@ class FeatureCache:
         places = np.array([self.places[key] for key in keys], np.int64).reshape(-1, 2)
         for block in np.unique(places[:, 0]):
             rows = np.flatnonzero(places[:, 0] == block)
-            out[rows] = self.blocks[block][places[rows, 1]]
+            stored = self.blocks[block]
+            features = mapped_arrays(stored)["features"] if isinstance(stored, Path) else stored
+            out[rows] = features[places[rows, 1]]
         return out
 
     def remember(self, untouched: Mapping[bytes, bytes]) -> None:
@@ -106,7 +111,7 @@ class FeatureCache:
             raise ValueError
         if features.shape[1] == self.width:
             self.unchecked[len(self.blocks)] = path
-            self._place(keys, features)
+            self._place(keys, path)
 
     def _load_hashes(self, path: Path) -> None:
         """The content keys of unchanged files. Raises as `_load_block` does."""
@@ -121,7 +126,7 @@ class FeatureCache:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 
-    def _place(self, keys: Sequence[bytes], features: np.ndarray) -> None:
+    def _place(self, keys: Sequence[bytes], features: np.ndarray | Path) -> None:
         self.places.update({key: (len(self.blocks), row) for row, key in enumerate(keys)})
         self.blocks.append(features)
 

@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, refuse_used_up
 from gobelin.core.printable import encodable_json, safe_json
 from gobelin.core.temporary import temporary_beside
 
@@ -126,6 +126,7 @@ def disk_errors(where: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
+        refuse_used_up(error)
         # safetensors and lance pass on the system's error as text: "... (os error 28)"
         inside = (
             re.search(r"\(os error (\d+)\)", str(error))
@@ -279,8 +280,11 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file. GobelinError if it can't be read."""
     try:
+        with path.open("rb"):  # safetensors says of any file that it can't open that it isn't there
+            pass
         return load_file(path)
     except (SafetensorError, OSError) as error:
+        refuse_used_up(error)
         raise GobelinError(
             f"{path}: can't be read as safetensors ({error}). Make it again."
         ) from error
@@ -291,6 +295,8 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
     read from the disk. The file must not change meanwhile. GobelinError if it can't be read."""
     kinds = {"F32": np.float32, "U8": np.uint8}
     try:
+        with path.open("rb"):  # as above
+            pass
         with safe_open(path, framework="np"):  # checks the header and the file's length
             pass
         with path.open("rb") as file:
@@ -308,6 +314,7 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
             if name != "__metadata__"
         }
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        refuse_used_up(error)
         raise GobelinError(
             f"{path}: can't be read as safetensors ({error}). Make it again."
         ) from error
@@ -337,6 +344,7 @@ def refuse_links(folder: Path) -> None:
         except (FileNotFoundError, NotADirectoryError):  # removed meanwhile
             continue
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+            refuse_used_up(error)
             reason = error.strerror if isinstance(error, OSError) else error
             raise GobelinError(f"{place}: can't be read ({reason}). Use another folder.") from error
         for path, link, is_folder, file in found:

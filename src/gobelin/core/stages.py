@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError, UnusableValue
+from gobelin.core.errors import GobelinError, UnusableValue, refuse_used_up
 from gobelin.core.files import (
     atomic_folder,
     disk_errors,
@@ -75,6 +75,7 @@ def right_values(stage: Path) -> Iterator[None]:
     except GobelinError:
         raise
     except (*WRONG_VALUES, OSError) as error:
+        refuse_used_up(error)
         raise UnusableValue(
             f"{stage}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
             " command again."
@@ -153,6 +154,7 @@ class RunFolder:
         try:
             return parse.json_file(self.folder / name, parse.MOST_SETTINGS_BYTES)
         except (OSError, parse.Unreadable) as error:
+            refuse_used_up(error)
             reason = error.reason if isinstance(error, parse.Unreadable) else error.strerror
             raise GobelinError(
                 f"{self.folder / name}: is damaged ({reason}). Delete it and run gobelin fit again."

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gobelin.core import files
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, refuse_used_up
 from gobelin.core.parse import Unreadable
 
 FILE = "weights.safetensors"
@@ -48,6 +48,7 @@ def config_of(folder: Path, version: int) -> dict[str, Any]:
         config = files.read_json(folder / "config.json")
         stored = config["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        refuse_used_up(error)
         reason = error.reason if isinstance(error, Unreadable) else error
         raise GobelinError(
             f"{folder}: config.json is missing or damaged ({reason}). Fit it again."
@@ -114,8 +115,11 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 def _damage(folder: Path) -> Iterator[None]:
     """GobelinError for what reading the file of weights raises."""
     try:
+        with (folder / FILE).open("rb"):  # as in `load_arrays`
+            pass
         yield
     except (SafetensorError, RuntimeError, OSError) as error:
+        refuse_used_up(error)
         first = str(error).strip().split("\n")[0]
         raise GobelinError(
             f"{folder}: {FILE} is missing or damaged ({first}). Fit it again."

@@ -13,6 +13,7 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import Any
 
+from gobelin.core.errors import refuse_used_up
 from gobelin.core.files import fingerprint
 from gobelin.core.special import special
 from gobelin.data.budget import excess
@@ -71,11 +72,17 @@ def cell_path(value: str | bytes, root: Path) -> Path:
             raise BadCell("no such file")
         size = whole.stat().st_size
     except (OSError, ValueError) as error:
-        raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
+        raise _unopened(error) from error
     if not size:
         raise BadCell("is an empty file")
     afford("file_mb", size)
     return whole
+
+
+def _unopened(error: Exception) -> BadCell:
+    """Why a file can't be opened. Raises UsedUp where it has no part in that."""
+    refuse_used_up(error)
+    return BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})")
 
 
 def _member_bytes(member: TarMember, root: Path, most: int | None = None) -> bytes:
@@ -88,7 +95,7 @@ def _member_bytes(member: TarMember, root: Path, most: int | None = None) -> byt
             file.seek(member.start)
             data = file.read(size)
     except OSError as error:
-        raise BadCell(f"can't be opened ({error.strerror or error})") from error
+        raise _unopened(error) from error
     if len(data) < size:
         raise BadCell("is cut short, as its archive is")
     if not data:
@@ -113,7 +120,7 @@ def _below(value: str | bytes, root: Path) -> Path:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise BadCell("no such file") from error
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
-        raise BadCell(f"can't be opened ({getattr(error, 'strerror', None) or error})") from error
+        raise _unopened(error) from error
     return whole
 
 
@@ -143,7 +150,8 @@ def visible_files(folder: Path) -> list[Path]:
     """The files directly in a folder, sorted, without hidden ones; none where it can't be read."""
     try:
         return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    except OSError:
+    except OSError as error:
+        refuse_used_up(error)
         return []
 
 
@@ -160,7 +168,7 @@ def file_bytes(path: Path) -> bytes:
         afford("cell_mb", path.stat().st_size)
         return path.read_bytes()
     except OSError as error:
-        raise BadCell(f"can't be opened ({error.strerror or error})") from error
+        raise _unopened(error) from error
 
 
 def file_head(value: str, root: Path) -> bytes:
@@ -170,7 +178,8 @@ def file_head(value: str, root: Path) -> bytes:
             return _member_bytes(member, root, HEAD)
         with cell_path(value, root).open("rb") as file:
             return file.read(HEAD)
-    except (BadCell, OSError):
+    except (BadCell, OSError) as error:
+        refuse_used_up(error)
         return b""
 
 
@@ -218,7 +227,7 @@ def content_key(value: str | bytes, root: Path) -> bytes:
             return whole[:16]
         return _digest(cell_path(value, root))[:16]
     except OSError as error:
-        raise BadCell(f"can't be opened ({error.strerror or error})") from error
+        raise _unopened(error) from error
 
 
 def _digest(path: Path) -> bytes:

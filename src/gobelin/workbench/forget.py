@@ -72,10 +72,11 @@ def forget(
     whole = read(new.data.path, new.data.root or None) if given is None else given
     rows = _rows(new, whole, after, group)
     if plan is None:
-        plan = _begin(chain, rows, group, before.part_of[group])
+        plan = _planned(chain, rows, group, before.part_of[group])
     settings = chain.settings  # those of a command that was killed while it fitted
     if group in before.part_of:
         with folder.alone():
+            plan = _begin(chain, group, plan)
             _remove(folder, plan.stay)
             settings = _begun(new, rows, plan.fusion)
             record(folder.folder, settings)
@@ -124,23 +125,36 @@ class _Plan:
         return plan
 
 
-def _begin(chain: Run, rows: Rows, group: str, part: str) -> _Plan:
-    """Look at all that the group is in, take it out of exports and the lineage, and write down what
-    is to be done with the rest."""
+def _planned(chain: Run, rows: Rows, group: str, part: str) -> _Plan:
+    """What is to be done, after a look at all that the group is in. Nothing is changed."""
     folder, old = chain.folder, _kept(chain)
     alike = _alike(chain, old, rows, group)
-    ids = None if old is None else _ids(old, group)
+    ids = () if old is None else _ids(old, group)
     found = sorted(folder.folder.rglob("stage.json"))
     stages = [path.parent.relative_to(folder.folder).as_posix() for path in found]
     stay = list(lineage.staying(stages, part)) if alike else []
     fusion = ""
     if "fusions" in stages:
         fusion = AUTO if chain.settings.fusion.name == POOL else BEST_OF_ALL
-    with folder.alone():
-        told = _exports(folder, ids)
-        plan = _Plan(fingerprint(group), part, len(ids or ()), stages, stay, fusion, told)
-        write_json(folder.folder / PLAN, asdict(plan))
-        _forget_lineage(folder, group, ids)
+    return _Plan(fingerprint(group), part, len(ids), stages, stay, fusion, [])
+
+
+def _begin(chain: Run, group: str, plan: _Plan) -> _Plan:
+    """Write the plan down, and take the group out of exports and the lineage. The plan with what is
+    told of them. After a kill all of it is done again, as long as the rows are there; they are
+    removed later than that."""
+    folder = chain.folder
+    try:
+        old = _kept(chain)
+        ids = _ids(old, group) if old is not None else None if not plan.rows else frozenset()
+    except GobelinError:  # a kill while they were removed
+        ids = frozenset()
+    held, notes = _exports(folder, ids)
+    plan = replace(plan, told=list(dict.fromkeys([*plan.told, *notes])))
+    write_json(folder.folder / PLAN, asdict(plan))
+    for file in held:
+        file.unlink(missing_ok=True)
+    _forget_lineage(folder, group, ids)
     return plan
 
 
@@ -287,10 +301,10 @@ def _remove_below(folder: Path, place: str, kept: set[str]) -> None:
             path.unlink()
 
 
-def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[str]:
-    """Remove exported training sets with a row of the group, or an image made from one. What is
-    told of each; one that was changed is told and not removed."""
-    content, found = lineage.stored(folder), []
+def _exports(folder: RunFolder, ids: frozenset[str] | None) -> tuple[list[Path], list[str]]:
+    """Exported training sets with a row of the group, or an image made from one, which are to be
+    removed, and what is told of each; one that was changed is told and not removed."""
+    content, held, told = lineage.stored(folder), list[Path](), list[str]()
     made = {
         one["id"]
         for e in content["made"]
@@ -302,12 +316,11 @@ def _exports(folder: RunFolder, ids: frozenset[str] | None) -> list[str]:
         if (ids is not None and not (ids | made) & set(export["rows"])) or not file.is_file():
             continue
         if file_hash(file) == export["hash"]:
-            file.unlink()
-            note = f"{file}: held it, and was removed. Export it again"
+            held.append(file)
+            told.append(f"{file}: held it, and was removed. Export it again")
         else:
-            note = f"{file}: was changed since it was exported. Remove it yourself"
-        found.append(note)
-    return found
+            told.append(f"{file}: was changed since it was exported. Remove it yourself")
+    return held, told
 
 
 def _told(note: str) -> Finding:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, refuse_used_up
 from gobelin.core.files import file_hash, read_json, write_json
 
 MOST_BYTES = 2**26  # of a manifest or a transaction; those of a million rows have some kilobytes
@@ -194,7 +194,10 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
 
 
 def damaged(folder: Path, why: object) -> GobelinError:
-    """The error for a table that can't be read, and why."""
+    """The error for a table that can't be read, and why. Raises UsedUp for what has no part in
+    that."""
+    if isinstance(why, Exception):
+        refuse_used_up(why)
     closed = isinstance(why, PermissionError) or UNREADABLE.search(str(why))
     why = " ".join(str(why).split())[:120]
     if closed:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gobelin.core import files, parse
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, refuse_used_up
 
 State = dict[str, Any]  # nested mappings and lists of tensors and of JSON values
 
@@ -34,6 +34,8 @@ def read_checkpoint(path: Path, identity: str) -> State | None:
     """The state in `path`; None where there is no file, or it belongs to another training."""
     if not path.exists():
         return None
+    with path.open("rb"):  # safetensors says of any file that it can't open that it isn't there
+        pass
     try:
         with safe_open(path, framework="pt") as file:
             tree = parse.json_value(file.metadata()["tree"])
@@ -42,6 +44,7 @@ def read_checkpoint(path: Path, identity: str) -> State | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         state: State = _unflatten(tree, tensors)["state"]
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        refuse_used_up(error)
         raise GobelinError(
             f"{path}: is damaged ({type(error).__name__}: {error}). Delete it: the training starts"
             " again."
