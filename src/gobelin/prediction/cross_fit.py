@@ -22,6 +22,7 @@ from gobelin.prediction import scoring
 from gobelin.prediction.fusion import Fusion, Predictor
 from gobelin.prediction.heads.job import Job
 from gobelin.prediction.time_folds import time_folds
+from gobelin.prediction.told_weights import told_weights
 
 LEAST_LABELLED_ROWS = 30  # training rows with a label; fewer are refused
 
@@ -236,6 +237,11 @@ class Training:
     # known, it alone gives the same predictor, but for rounding.
     decays: tuple[float, ...] | None = None
 
+    def told_weights(self, rows: np.ndarray) -> np.ndarray:
+        """float64 [n]: the weights of these rows, as a predictor tells them. rows: int [n]."""
+        groups, least = self.embeddings.group_numbers[rows], self.embeddings.least_groups
+        return told_weights(self.target, rows, self.weights[rows], groups, least)
+
     def folds(self, rows: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """int [n], the fold of each of these labelled rows, -1 for a row that no fold scores, and
         for each fold the rows that it learns from, bool [n]. rows: int [n]."""
@@ -330,18 +336,14 @@ def _planned(fusion: Fusion, training: Training, whole: bool) -> _Plan:
             f" {target.name!r} has several labels a row. Choose --fusion {' or '.join(several)}."
         )
 
-    def weigh(some: np.ndarray) -> np.ndarray:
-        weights = training.weights[some]
+    def weigh(some: np.ndarray, told: bool = False) -> np.ndarray:
+        weights = training.told_weights(some) if told else training.weights[some]
         return balanced(target, some, weights, settings.balanced, settings.weights)
 
     fold, learned = training.folds(rows)
     decays = settings.decays if training.decays is None else training.decays
-    subsets = [*learned, *([np.ones(len(rows), bool)] if whole else [])]
-    jobs = [
-        Job(rows[subset], weigh(rows[subset]), training.runtime.seed, decay)
-        for decay in decays
-        for subset in subsets
-    ]
+    subsets, seed = [*(rows[s] for s in learned), *[rows] * whole], training.runtime.seed
+    jobs = [Job(r, weigh(r), seed, d, weigh(r, told=True)) for d in decays for r in subsets]
     return _Plan(rows, weigh(rows), fold, len(learned), decays, jobs)
 
 

@@ -216,7 +216,7 @@ def own_mix(training: Training) -> tuple[float, ...]:
     if not target.exclusive or not (settings.balanced or settings.weights):
         return ()
     rows = training.rows[target.present[training.rows]]
-    plain = training.weights[rows].astype(np.float64)
+    plain = training.told_weights(rows)
     weighed = balanced(target, rows, plain, settings.balanced, settings.weights)
     shares = [
         np.bincount(target.values[rows], w, len(target.classes)) / max(float(w.sum()), 1e-300)

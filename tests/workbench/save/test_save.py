@@ -504,6 +504,28 @@ class FakeHub:
         return str(self.place)
 
 
+def test_an_index_is_handed_on_only_where_it_is_asked_for(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The attack: a saved run with an index, saved or sent again without the word, had all ids."""
+    out = Workbench.open(run).save_pretrained(tmp_path / "out", index=True)
+    (tmp_path / "hub").mkdir()
+    hub = FakeHub(tmp_path / "hub", monkeypatch)
+    bench = gobelin.from_pretrained(out)
+    for hand_on in (
+        lambda: bench.save_pretrained(tmp_path / "again"),
+        lambda: bench.push_to_hub("somebody/model"),
+        lambda: gobelin.push_to_hub(out, "somebody/model"),
+    ):
+        with pytest.raises(GobelinError, match="holds the ids of its rows.*Add --index"):
+            hand_on()
+    assert not (tmp_path / "again").exists() and not everything(hub.place)
+    again = bench.save_pretrained(tmp_path / "again", index=True)
+    assert everything(again) == everything(out)
+    gobelin.push_to_hub(out, "somebody/model", index=True)
+    assert IDENTITY.encode() in b"".join(everything(hub.place).values())
+
+
 def test_the_hub_gets_the_files_of_the_manifest_and_gives_them_back(
     run: Path, copy: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,7 +82,10 @@ class Pool:
             if key not in wanted:
                 weights, shift = job.weights.astype(np.float64), np.zeros(len(target.classes) or 1)
                 if target.exclusive:
-                    weights, shift = natural(target.values[job.rows], weights, len(target.classes))
+                    label = target.values[job.rows]
+                    weights, shift = natural(label, weights, len(target.classes))
+                    if job.told is not None:
+                        shift = natural(label, job.told, len(target.classes))[1]
                 wanted[key] = replace(job, weights=mean_one(weights))
                 shifts[key] = shift.astype(np.float32)
         answers = target.values if answer is None else (target.values - answer[0]) / answer[1]

@@ -15,3 +15,5 @@ class Job:
     weights: np.ndarray  # float32 [n], how much each row counts
     seed: int = 0  # of the initial weights and of the order of rows
     decay: float | None = None  # weight decay; None for the fusion's own
+    # float32 [n], the same of coarse weights of rows, for what is told of them; None: weights
+    told: np.ndarray | None = None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gobelin.core.lazy import torch
+from gobelin.data.coarse import middle_of, spread_of
 from gobelin.prediction.heads.linear import ridge
 
 SMALLEST = 1e-3  # of the median: values below it count as this
@@ -46,15 +47,23 @@ def suits(values: np.ndarray) -> bool:
 
 
 def logarithm(
-    x: np.ndarray, values: np.ndarray, weights: np.ndarray, strength: float, zero: float
+    x: np.ndarray,
+    values: np.ndarray,
+    weights: np.ndarray,
+    strength: float,
+    zero: float,
+    group: np.ndarray,
+    least_groups: int,
 ) -> Logarithm:
-    """x: [n, K]. values: [n], in any unit, in which 0 is at `zero`. weights: [n], 0 or more."""
+    """x: [n, K]. values: [n], in any unit, in which 0 is at `zero`. weights: [n], 0 or more. group:
+    int [n]. The mean and the spread that `most` comes from are rounded: of two exact ones, which
+    differ by a row, its answer follows."""
     used = weights > 0
     share = weights[used] / weights[used].sum()
     above = values[used] - zero
     logs = np.log(np.maximum(above, SMALLEST * max(float(np.median(above)), 1e-300)))
-    middle = float(share @ logs)
-    spread = max(float(share @ (logs - middle) ** 2) ** 0.5, 1e-12)
+    middle = middle_of(logs, group[used], least_groups)
+    spread = spread_of(logs, group[used], middle, least_groups) or 1.0
     line = ridge(x[used], (logs - middle) / spread, weights[used], strength)
     weight, bias = line.weight * spread, line.bias * spread + middle
     most = np.array([middle + MOST_SPREADS * spread])

@@ -270,7 +270,7 @@ def fit(
     several = answers.ndim == 2
     if member.head in LINEAR:
         with one_thread():
-            head = _linear_head(member, x, answers, weights, outputs, zero)
+            head = _linear_head(member, x, answers, weights, outputs, zero, group, least_groups)
         return Fitted(member, head, several=several)
     used = weights > 0
     x, answers, weights = x[used], answers[used], weights[used]
@@ -317,13 +317,15 @@ def _linear_head(
     weights: np.ndarray,
     outputs: int,
     zero: float,
+    group: np.ndarray,
+    least_groups: int,
 ) -> LinearHead:
     """As `fit`, of a head in `LINEAR`."""
     strength = member.strength
     if member.head == "ordered":
         return proportional_odds(x, answers, weights, outputs, strength)
     if member.head == "logarithm":
-        return logarithm(x, answers, weights, strength, zero)
+        return logarithm(x, answers, weights, strength, zero, group, least_groups)
 
     def line(inputs: np.ndarray) -> Linear:
         if answers.ndim == 2:

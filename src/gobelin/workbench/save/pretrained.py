@@ -42,7 +42,12 @@ def from_pretrained(
 
 
 @typed()
-def push_to_hub(source: Workbench | str | Path, repo_id: str, private: bool = True) -> str:
-    """Send a run, or the folder of a saved run, to OWNER/REPOSITORY on the hub; its address."""
+def push_to_hub(
+    source: Workbench | str | Path, repo_id: str, private: bool = True, index: bool = False
+) -> str:
+    """Send a run, or the folder of a saved run, to OWNER/REPOSITORY on the hub; its address.
+
+    index: with ids and shared vectors of the rows. Raises GobelinError for a saved run that has
+    them where they are not asked for."""
     bench = source if isinstance(source, Workbench) else Workbench.open(source)
-    return bench.push_to_hub(repo_id, private)
+    return bench.push_to_hub(repo_id, private, index)

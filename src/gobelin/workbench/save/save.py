@@ -63,10 +63,12 @@ def save(run: Run, findings: Sequence[Finding], folder: Path, index: bool = Fals
 
     findings: of the run; those of an older generator are left out. index: adds the ids and shared
     vectors of rows. Raises GobelinError for a folder that is not empty, for a run whose predictor
-    or generator was made with other settings, and where a file would hold a path of this machine.
+    or generator was made with other settings, for a saved run with an index where none is asked
+    for, and where a file would hold a path of this machine.
     """
     source = run.folder
     if source.saved:
+        _refuse_index(source, index)
         with new_folder(folder, MANIFEST, "") as temporary:
             for name in [*check(source.folder), MANIFEST]:
                 _copy(source.folder / name, temporary / name)
@@ -115,6 +117,7 @@ def pushed(
 ) -> str:
     """Send a run to the hub; its address. saved: saves it in a folder, with the index or not."""
     if folder.saved:
+        _refuse_index(folder, index)
         return push(folder.folder, repo, private)
     with tempfile.TemporaryDirectory() as parent:
         return push(saved(Path(parent) / repo.split("/")[-1], index), repo, private)
@@ -236,6 +239,15 @@ def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+def _refuse_index(folder: RunFolder, index: bool) -> None:
+    """Raises GobelinError for a saved run that holds ids of rows, which nobody asked for."""
+    if not index and (folder.folder / INDEX).exists():
+        raise GobelinError(
+            f"{folder.folder}: holds the ids of its rows and their vectors. Add --index to hand"
+            " them on too, or save the run that it comes from anew."
+        )
 
 
 def _refuse_paths(places: Places, folder: Path) -> None:
