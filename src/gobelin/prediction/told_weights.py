@@ -28,14 +28,17 @@ def told_weights(
     if least_groups == 1 or not target.exclusive or not used.any():
         return weights.astype(np.float64)
     label, of = target.values[rows][used], np.unique(group[used], return_inverse=True)[1]
-    shape = (len(target.classes), int(of.max()) + 1)
-    counts, sums = np.zeros(shape), np.zeros(shape)  # of the rows of each class and group
-    np.add.at(counts, (label, of), 1)
-    np.add.at(sums, (label, of), weights[used])
-    rare = (counts > 0).sum(1) < least_groups
-    usual = ~rare if not rare.all() else np.ones(len(rare), bool)
-    mean, moved = _log_means(counts, sums)
-    whole, moved_whole = _log_means(*(x[usual].sum(0, keepdims=True) for x in (counts, sums)))
+    classes, groups = len(target.classes), int(of.max()) + 1
+    pairs, back = np.unique(label * groups + of, return_inverse=True)  # of a class and a group
+    counts, sums = np.bincount(back).astype(np.float64), np.bincount(back, weights[used])
+    place = pairs // groups
+    rare = np.bincount(place, minlength=classes) < least_groups
+    usual = ~rare if not rare.all() else np.ones(classes, bool)
+    mean, moved = _log_means(counts, sums, place, classes)
+    some = usual[label]
+    of, back = np.unique(of[some], return_inverse=True)
+    counts, sums = np.bincount(back).astype(np.float64), np.bincount(back, weights[used][some])
+    whole, moved_whole = _log_means(counts, sums, np.zeros(len(of), np.int64), 1)
     step = 2 * np.maximum(moved, moved_whole)
     step = np.where(rare, np.maximum(step, RARE_STEP), step)
     out = np.zeros(len(weights))
@@ -43,17 +46,20 @@ def told_weights(
     return out
 
 
-def _log_means(counts: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _log_means(
+    counts: np.ndarray, sums: np.ndarray, place: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The logarithm of the mean weight of each class [C], 0 of a class without rows, and how far
-    one group moves it at most. counts, sums: of rows and weights [C, G]."""
+    one group moves it at most. counts, sums: of the rows and weights of a group [P] in the class
+    `place` [P]."""
 
     def logs(count: np.ndarray, total: np.ndarray) -> np.ndarray:
         some = count > 0
         return np.where(some, np.log(np.where(some, total, 1) / np.where(some, count, 1)), 0.0)
 
-    all_counts, all_sums = counts.sum(1, keepdims=True), sums.sum(1, keepdims=True)
-    mean = logs(all_counts, all_sums)
-    left = all_counts - counts
-    without = logs(left, np.maximum(all_sums - sums, 1e-300))
-    moved = np.where(left > 0, np.abs(without - mean), 0.0).max(1)
-    return mean[:, 0], np.where(moved > 1e-9, moved, 0.0)  # less is rounding
+    all_counts, all_sums = (np.bincount(place, x, classes) for x in (counts, sums))
+    mean, moved = logs(all_counts, all_sums), np.zeros(classes)
+    left = all_counts[place] - counts
+    without = logs(left, np.maximum(all_sums[place] - sums, 1e-300))
+    np.maximum.at(moved, place, np.where(left > 0, np.abs(without - mean[place]), 0.0))
+    return mean, np.where(moved > 1e-9, moved, 0.0)  # less is rounding
