@@ -25,6 +25,7 @@ from gobelin.core.files import read_json
 from gobelin.data.samples.shapes import Shapes
 from gobelin.embedding.search.index_rows import VECTOR
 from gobelin.quality.probes import IndependentEncoder
+from gobelin.workbench.run.lineage import keys_of
 
 Command = Callable[[Path], list[str]]  # run folder -> words
 
@@ -60,6 +61,7 @@ def studied(fitted: Path) -> Iterator[Path]:
         patch.setattr(IndependentEncoder, "choose", staticmethod(quick))
         bench = Workbench.open(folder)
         bench.audit(), bench.augment()
+        keys_of(bench.run.folder, [])  # the secret of the keys is drawn once, not by each copy
     yield folder
 
 

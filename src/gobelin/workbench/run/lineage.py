@@ -128,19 +128,23 @@ def record_images(
     """
     if folder.saved:
         return
-    if groups is None:
-        recorded = parts.recorded(folder)
-        whole = {} if recorded is None else recorded.part_of
-        groups = [name for name, part in whole.items() if part == "train"]
-    names = sorted(set(groups))
-    key, entries = fingerprint(names)[:16], [{**one, "weights": weights} for one in made]
+    known = None if groups is None else sorted(set(groups))
+    entries = [{**one, "weights": weights} for one in made]
 
     def add(content: dict[str, Any]) -> None:
+        names = _training_groups(folder) if known is None else known  # `forget` may be at work
+        key = fingerprint(names)[:16]
         content["groups"][key] = names
         content["weights"][weights] = {**about, "groups": key}
         content["made"] += [one for one in entries if one not in content["made"]]
 
     _change(folder, add)
+
+
+def _training_groups(folder: RunFolder) -> list[str]:
+    recorded = parts.recorded(folder)
+    whole = {} if recorded is None else recorded.part_of
+    return sorted(name for name, part in whole.items() if part == "train")
 
 
 def record_export(folder: RunFolder, file: Path, ids: Sequence[str]) -> None:
