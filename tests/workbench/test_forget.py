@@ -21,6 +21,7 @@ from PIL import Image
 from gobelin import GobelinError, Workbench, forget, lineage
 from gobelin.core.files import fingerprint, load_arrays, read_json
 from gobelin.interfaces.cli import main
+from gobelin.workbench.forget import KEPT, KEPT_TOO, MADE
 from gobelin.workbench.run.lineage import keys_of, record_export
 
 QUICK = {
@@ -394,3 +395,30 @@ def test_a_kill_before_a_stage_is_removed_loses_nothing(
     assert len(alone) == 4
     for kill in range(9):
         assert told([kill]) == alone, kill
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("name", ["pred.csv", "notes.txt", "mine/deep/stage.json", ".hidden"])
+def test_a_file_of_the_user_in_the_run_folder_is_never_removed(
+    part: str, name: str, without: Callable[[str], tuple[Path, str, Path]]
+) -> None:
+    """It may hold the group: the command is refused before anything is changed."""
+    run, group, data = without(part)
+    own = run / name
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text(group)
+    before = {p: p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
+    with pytest.raises(GobelinError, match=name.split("/")[0]):
+        forget(run, group, data)
+    after = {p: p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
+    assert {p: b for p, b in after.items() if p.name != ".lock"} == {
+        p: b for p, b in before.items() if p.name != ".lock"
+    }
+
+
+def test_what_the_reference_lists_in_a_run_folder_is_no_file_of_the_user() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "run_folder.md"
+    rows = [line.split("|")[1] for line in page.read_text().splitlines() if line.startswith("| `")]
+    listed = {name.split("/")[0] for row in rows for name in row.split("`")[1::2]}
+    listed -= {"key", "format", "hash", "time", "versions"}  # of the record of a stage
+    assert listed - {*KEPT, *KEPT_TOO, *MADE} <= set()
