@@ -19,8 +19,10 @@ from gobelin.core.special import special
 from gobelin.data.fields import Field
 from gobelin.data.files import BadCell, cell_path, file_bytes
 from gobelin.data.image.images import image_query
+from gobelin.data.mesh.meshes import mesh_query
 from gobelin.data.read import read
 from gobelin.data.sound.sounds import sound_query
+from gobelin.data.volume.files import volume_query
 from gobelin.generation.image_rows import mask_image, source_image
 
 LONGEST = 5.0  # seconds before a reader counts as waiting
@@ -84,6 +86,8 @@ OPENERS: dict[str, Callable[[Path], object]] = {
     "recipe": recipe,
     "image query": lambda path: image_query(str(path), FIELD),
     "sound query": lambda path: sound_query(str(path), FIELD),
+    "mesh query": lambda path: mesh_query(str(path), FIELD),
+    "volume query": lambda path: volume_query(str(path), FIELD),
     "source": lambda path: source_image(path, (8, 8, 3)),
     "mask": lambda path: mask_image(path, (8, 8, 3), (8, 8)),
 }
@@ -94,7 +98,10 @@ def test_a_pipe_in_the_place_of_another_file_is_one_line(name: str, tmp_path: Pa
     path = tmp_path / "a.json"
     os.mkfifo(path)
     line = refusal(path, lambda: OPENERS[name](path))
-    assert "pipe" in line or "no such" in line
+    assert "is a pipe" in line
+    missing = tmp_path / "none.json"
+    if name not in ("json", "toml"):  # their callers tell a missing file
+        assert "no such" in refusal(missing, lambda: OPENERS[name](missing))
 
 
 def test_a_table_that_names_a_pipe_is_read(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from pydantic.fields import FieldInfo
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError, repeated
 from gobelin.core.expectations import expectation, mistakes_of, parts
+from gobelin.core.special import special
 
 T = TypeVar("T")
 COUNTED = ("generator", "tune")  # groups with a number of steps and a limit in minutes
@@ -331,7 +332,7 @@ def assignments(pairs: Iterable[str]) -> dict[str, Any]:
 
 def read(path: Path) -> dict[str, Any]:
     """A recipe: a TOML file, or the settings.json of an earlier run."""
-    if not path.is_file():
+    if not (path.is_file() or special(path)):
         raise GobelinError(
             f"{path}: no such recipe. Give the path of a .toml file or of a run's settings.json."
         )

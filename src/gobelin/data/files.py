@@ -66,10 +66,7 @@ def cell_path(value: str | bytes, root: Path) -> Path:
         value = str(files[0])
     whole = _below(value, root)
     try:
-        if kind := special(whole):
-            raise BadCell(f"is {kind}, no regular file")
-        if not whole.is_file():
-            raise BadCell("no such file")
+        _refuse_irregular(whole)
         size = whole.stat().st_size
     except (OSError, ValueError) as error:
         raise _unopened(error) from error
@@ -77,6 +74,14 @@ def cell_path(value: str | bytes, root: Path) -> Path:
         raise BadCell("is an empty file")
     afford("file_mb", size)
     return whole
+
+
+def _refuse_irregular(path: Path) -> None:
+    """Raises BadCell where nothing has this path, or no regular file."""
+    if kind := special(path):
+        raise BadCell(f"is {kind}, no regular file")
+    if not path.is_file():
+        raise BadCell("no such file")
 
 
 def _unopened(error: Exception) -> BadCell:
@@ -162,9 +167,8 @@ def _may_leave(path: Path) -> bool:
 
 def file_bytes(path: Path) -> bytes:
     """The contents of a file. Raises BadCell where it can't be read, or is over the budget."""
-    if kind := special(path):
-        raise BadCell(f"is {kind}, no regular file")
     try:
+        _refuse_irregular(path)
         afford("cell_mb", path.stat().st_size)
         return path.read_bytes()
     except OSError as error:

@@ -159,8 +159,6 @@ def source_image(
     sides of the file: width and height of an image. kind: of its column. opening: how the rows of
     that column were opened. Raises a GobelinError where it is no file of this kind."""
     what = f"{'an' if kind == 'image' else 'a'} {kind}"
-    if not path.is_file():
-        raise GobelinError(f"--source {path}: no such file. Give the path of {what}.")
     try:
         return medium(kind).source(file_bytes(path), size, opening, path.name)
     except BadCell as error:
@@ -192,8 +190,6 @@ def mask_image(path: Path, size: tuple[int, ...], source: tuple[int, ...]) -> np
 
 
 def _opened(path: Path, option: str) -> Image:
-    if not path.is_file():
-        raise GobelinError(f"{option} {path}: no such file. Give the path of an image.")
     try:
         return open_image(file_bytes(path), path.parent, Opening())[0]
     except BadCell as error:

@@ -306,8 +306,6 @@ class Squares:
 def image_query(text: str, field: Field) -> Cell:
     """A path given as a query, as a cell of the field. Raises GobelinError."""
     path = Path(text)
-    if not path.is_file():
-        raise GobelinError(f"--image {text}: no such file. Give the path of an image.")
     try:
         data = file_bytes(path)
         open_image(data, path.parent, Opening())

@@ -295,8 +295,6 @@ def mesh_share(values: Sequence[Any], root: Path) -> float:
 def mesh_query(text: str, field: Field) -> Cell:
     """A path given as a query, as a cell of the field. Raises GobelinError."""
     path = Path(text)
-    if not path.is_file():
-        raise GobelinError(f"--mesh {text}: no such file. Give the path of a mesh.")
     try:
         data = file_bytes(path)
         mesh, _ = decode_mesh(data, path.name)

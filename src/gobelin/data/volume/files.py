@@ -262,8 +262,6 @@ def volume_query(text: str, field: Field) -> Cell:
     Raises GobelinError.
     """
     path = Path(text)
-    if not path.exists():
-        raise GobelinError(f"--volume {text}: no such file. Give the path of a volume.")
     try:
         if path.is_dir():
             return {field.columns[0]: npz_bytes(open_folder(path)[0])}
