@@ -21,8 +21,9 @@ from PIL import Image
 from gobelin import GobelinError, Workbench, forget, lineage
 from gobelin.core.files import fingerprint, load_arrays, read_json
 from gobelin.interfaces.cli import main
-from gobelin.workbench.forget import KEPT, KEPT_TOO, MADE
+from gobelin.workbench.forget import KEPT, KEPT_TOO
 from gobelin.workbench.run.lineage import keys_of, record_export
+from gobelin.workbench.users_files import MADE
 
 QUICK = {
     "runtime": processor.SETTINGS,

@@ -23,11 +23,10 @@ import numpy as np
 
 from gobelin.core.arguments import typed
 from gobelin.core.config import resolved
-from gobelin.core.errors import GobelinError, nearest, some
+from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.core.progress import Progress, silent
 from gobelin.core.stages import LOCK, RunFolder
-from gobelin.core.temporary import PREFIX
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.read import read
@@ -43,18 +42,12 @@ from gobelin.workbench.run.checked_rows import KEPT_ROWS
 from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.run.rows import Rows, read_rows
 from gobelin.workbench.run.settings import MARK, Chosen, Settings, record
+from gobelin.workbench.users_files import refuse_users_files
 
 # What is kept beside the stages that stay; `data` is the dataset of a demo.
 KEPT = ("settings.json", MARK, "schema.json", "environment.json", parts.RECORD, lineage.RECORD)
 PLAN = "forgetting.json"  # of a command that has not ended
 KEPT_TOO = ("ledger.jsonl", privacy_ledger.LEDGER, LOCK, PLAN, "data")
-# All else that Gobelin makes at the top of a run folder, as docs/reference/run_folder.md lists it.
-MADE = (
-    *("encoders", "tuned", "alignment", "fusions", "model", "delivered", "checked", "features"),
-    *("rows", INDEX, "generators", "crossed", "made", "audited", "outcome", "curated", "verbs"),
-    *("complete.json", "findings.jsonl", "exhibits.jsonl", "report.html", "report.md"),
-    *("files.safetensors", "cache", "images", "work"),
-)
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
 
@@ -76,7 +69,7 @@ def forget(
     chain = opened(run, progress, None)
     folder, plan = chain.folder, _Plan.stored(chain.folder, group)
     before = _record_of(folder, group, plan)
-    _refuse_others_files(folder)
+    refuse_users_files(folder, (*KEPT, *KEPT_TOO))
     after = _without(chain, before, group)
     new, given = _settings(chain.settings, data)
     whole = read(new.data.path, new.data.root or None) if given is None else given
@@ -185,21 +178,6 @@ def _record_of(folder: RunFolder, group: str, plan: _Plan | None) -> RecordedPar
             f"--group {group}: {folder.folder} has no such group.{nearest(group, found.part_of)}"
         )
     return found
-
-
-def _refuse_others_files(folder: RunFolder) -> None:
-    """Raises GobelinError for what Gobelin doesn't make there: it may hold the group, so it can't
-    stay, and it is the user's, so it is not removed."""
-    exports = (Path(e["file"]) for e in lineage.stored(folder)["exports"])
-    top = folder.folder.resolve()
-    below = {e.relative_to(top).parts[0] for e in exports if e.is_relative_to(top)}
-    own = {*KEPT, *KEPT_TOO, *MADE, *below}
-    names = (path.name for path in folder.folder.iterdir())
-    if others := [n for n in sorted(names) if n not in own and not n.startswith(PREFIX)]:
-        raise GobelinError(
-            f"{folder.folder}: holds files that are no part of a run ({some(others)}), in which the"
-            " group may be. Move them out of it, or delete them, and run the same command again."
-        )
 
 
 def _without(chain: Run, before: RecordedParts, group: str) -> RecordedParts:
