@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import write_json
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Column, Schema
 from gobelin.data.read import read
@@ -24,6 +25,7 @@ from gobelin.data.split.parts import (
     Naming,
     RecordedParts,
     TrainedNames,
+    _hash,
     group_name,
     groups_that_look_alike,
     parts_of_groups,
@@ -101,6 +103,42 @@ def test_a_record_comes_back_and_damage_is_seen(tmp_path: Path) -> None:
         (tmp_path / "parts.json").write_text(damaged)
         with pytest.raises(GobelinError, match="which rows were trained on"):
             RecordedParts.load(tmp_path / "parts.json")
+
+
+NAMED = {"group": "", "id": "id", "content": []}
+FOREIGN: dict[str, dict[str, Any]] = {
+    "another part": {"parts": {"a": "tset"}},
+    "a control character": {"parts": {"a": "\x1b[31mtrain"}},
+    "a number for a part": {"parts": {"a": 1}},
+    "no part": {"parts": {"a": None}},
+    "a list for a part": {"parts": {"a": ["train"]}},
+    "parts in a list": {"parts": ["a"]},
+    "a number for a column": {"naming": {**NAMED, "id": 3}},
+    "lists among the columns": {"naming": {**NAMED, "content": [["a"]]}},
+    "a text for the columns": {"naming": {**NAMED, "content": "ab"}},
+    "a number among the names": {"earlier": [{"naming": NAMED, "names": [1, "b"]}]},
+    "a text for the names": {"earlier": [{"naming": NAMED, "names": "ab"}]},
+    "a text for all": {"earlier": "abc"},
+    "a number for the settings": {"drawn": 1},
+    "a list for the settings": {"drawn": [1, 2]},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_record_with_the_right_hash_and_foreign_values_is_one_line(
+    kind: str, tmp_path: Path
+) -> None:
+    """Who can change the file can write its hash too."""
+    content = {"naming": NAMED, "drawn": {}, "parts": {"a": "train"}, "earlier": []}
+    for change, fits in (({}, True), (FOREIGN[kind], False)):
+        stored = {**content, **change}
+        write_json(tmp_path / "parts.json", {"format": 1, "hash": _hash(stored), **stored})
+        if fits:
+            assert RecordedParts.load(tmp_path / "parts.json").part_of == {"a": "train"}
+        else:
+            with pytest.raises(GobelinError, match="which rows were trained on") as refusal:
+                RecordedParts.load(tmp_path / "parts.json")
+            assert "\n" not in str(refusal.value)
 
 
 def test_what_was_trained_on_elsewhere_is_found_by_its_own_names() -> None:

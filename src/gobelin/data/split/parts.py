@@ -28,6 +28,7 @@ from gobelin.core.printable import counted
 from gobelin.data.budget import refuse_names
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
+from gobelin.data.split.part_names import SPLIT_PARTS
 
 PARTS_FORMAT = 1  # of the file
 ID_COLUMN = "gobelin_id"  # ids that a file came with
@@ -191,17 +192,20 @@ class RecordedParts:
             if (version, digest) != (PARTS_FORMAT, _hash(stored)):
                 raise ValueError("another format, or changed since it was written")
             earlier = tuple(
-                TrainedNames(_naming(e["naming"]), frozenset(map(_renamed, e["names"])))
+                TrainedNames(_naming(e["naming"]), frozenset(map(_renamed, _texts(e["names"]))))
                 for e in stored["earlier"]
             )
             naming = _naming(stored["naming"])
             part_of = {_renamed(name): part for name, part in stored["parts"].items()}
+            drawn = dict(stored["drawn"])
+            if not set(_texts(part_of.values())) <= {*SPLIT_PARTS}:
+                raise ValueError("a part has an unknown name")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GobelinError(
                 f"{path}: is missing or damaged ({error}), and it says which rows were trained on."
                 " Restore it, or choose another --run."
             ) from error
-        return RecordedParts(naming, stored["drawn"], part_of, earlier, str(path.parent))
+        return RecordedParts(naming, drawn, part_of, earlier, str(path.parent))
 
 
 def trained_rows(trained: Iterable[TrainedNames], rows: NamedRows) -> np.ndarray:
@@ -341,4 +345,13 @@ def _renamed(name: str) -> str:
 
 
 def _naming(stored: Mapping[str, Any]) -> Naming:
-    return Naming(stored["group"], stored["id"], tuple(stored["content"]))
+    group, own = _texts([stored["group"], stored["id"]])
+    return Naming(group, own, tuple(_texts(stored["content"])))
+
+
+def _texts(stored: Iterable[Any]) -> list[str]:
+    """The values of a list. Raises ValueError where one is no text, and for a text in its place."""
+    values = list(stored)
+    if isinstance(stored, str | dict) or not all(isinstance(value, str) for value in values):
+        raise ValueError("texts were expected")
+    return values
