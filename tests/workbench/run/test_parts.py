@@ -301,7 +301,30 @@ def test_changed_rows_of_the_base_are_counted(bench: Make, named: bool, caplog: 
     caplog.clear()
     bench("b", changed, named, **based_on(base, parts_from=str(base.folder))).check()
     told = [line for line in caplog.messages if "not found among these" in line]
-    assert len(told) == (0 if named else 1) and all("align.base: 7 rows that" in t for t in told)
+    starts = (f"split.parts_from: 7 rows of {base.folder} are", "align.base: 7 rows that")
+    assert len(told) == (0 if named else 2)
+    assert all(line.startswith(start) for line, start in zip(told, starts, strict=False))
+
+
+@pytest.mark.parametrize("count", [1, 7])
+@pytest.mark.parametrize("given", ["base", "parts"])
+def test_renamed_rows_of_the_base_are_counted(
+    bench: Make, count: int, given: str, caplog: Any
+) -> None:
+    """They were trained on, and can be validation rows here without a trace."""
+    some = rows(90)
+    base = bench("a", some)
+    base.fit()
+    learned = [k for k, row in enumerate(some) if parts(base)[row["who"]] == "train"][:count]
+    renamed = [
+        {**row, "who": f"{'new ' * (k in learned)}{row['who']}"} for k, row in enumerate(some)
+    ]
+    taken: dict[str, Any] = {"split": {"parts_from": str(base.folder)}}
+    caplog.clear()
+    bench("b", renamed, **(taken if given == "parts" else based_on(base))).check()
+    (told,) = [line for line in caplog.messages if "not found among these" in line]
+    assert told.startswith("split.parts_from: " if given == "parts" else "align.base: ")
+    assert told.split(": ", 1)[1].startswith(f"{count} ") and "counts as new" in told
 
 
 @pytest.mark.parametrize("group", ["encoders", "judge", "generator"])

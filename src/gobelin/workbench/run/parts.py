@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core.errors import GobelinError
+from gobelin.core.printable import counted
 from gobelin.core.shell import shell_word
 from gobelin.core.stages import RunFolder, holds_run
 from gobelin.data.dataset import Dataset
@@ -26,6 +27,7 @@ from gobelin.data.fields import Schema, Target
 from gobelin.data.split.part_names import as_words
 from gobelin.data.split.parts import (
     NamedRows,
+    Naming,
     RecordedParts,
     TrainedNames,
     parts_of_groups,
@@ -161,6 +163,7 @@ def _kept(
                 " it out, or give the rows the names that they have there."
             )
         _refuse_moved(kept, taken, place)
+        _tell_missing("split.parts_from", f"of {place}", len(other.missing(named)), other.naming)
         kept = {**taken, **kept}
     return kept, earlier
 
@@ -228,16 +231,11 @@ def overlap(
             dataset.source,
         )
     seen = trained_rows(trained, named)
-    missing = max((_not_found(one, named) for one in trained), default=0)
+    found = [one for one in trained if not one.naming.lacking(dataset)]
+    missing = [(len(one.names.difference(named.by(one.naming))), one.naming) for one in found]
     if missing:
-        LOG.warning(
-            "%s: %d rows that %s was trained on are not found among these. They were known by their"
-            " cells, so one with a changed cell counts as new and can't be checked. Give the rows"
-            " ids.",
-            setting,
-            missing,
-            base.folder,
-        )
+        whose = f"that {base.folder} was trained on"
+        _tell_missing(setting, whose, *max(missing, key=lambda m: m[0]))
     counts = {part: int((seen & (parts == part)).sum()) for part in ("valid", "test")}
     if sum(counts.values()):
         first = dataset.ids[int(np.flatnonzero(seen & (parts != "train"))[0])]
@@ -249,13 +247,24 @@ def overlap(
     return trained
 
 
-def _not_found(trained: TrainedNames, named: NamedRows) -> int:
-    """How many rows that were trained on and known by their cells are not here: they may be here
-    with a changed cell. 0 for rows with ids or groups, and where they can't be named.
-    """
-    if not trained.naming.content or trained.naming.lacking(named.dataset):
-        return 0
-    return len(trained.names.difference(named.by(trained.naming)))
+def _tell_missing(setting: str, whose: str, missing: int, naming: Naming) -> None:
+    """Warn of groups or rows of another run that are not among these: they may be here under
+    another name. whose: 'that RUN was trained on'."""
+    if not missing:
+        return
+    what = ("group", "groups") if naming.group else ("row", "rows")
+    why = "One that has another name here counts as new, and can't be checked."
+    if naming.content:
+        why = "Rows are known by their cells: one with a changed cell counts as new, and can't be"
+        why += " checked. Give the rows ids."
+    LOG.warning(
+        "%s: %s %s %s not found among these. %s",
+        setting,
+        counted(missing, *what),
+        whose,
+        "is" if missing == 1 else "are",
+        why,
+    )
 
 
 def runs_named(settings: Mapping[str, Any], own: Path) -> Iterator[tuple[str, RunFolder]]:
