@@ -103,7 +103,7 @@ def test_a_damaged_state_is_one_line(state: object, reason: str, tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../x", "/x", 3, None])
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../x", "/x", 3, None, "a\0b", "x" * 5000])
 @pytest.mark.parametrize("what", ["split", "file"])
 def test_no_name_leads_out_of_the_folder(what: str, name: object, tmp_path: Path) -> None:
     """`Path("..").name` is "..": a split of that name was the folder above."""

@@ -6,6 +6,7 @@ become one table with a column `split`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from gobelin.data.tables.class_names import written_out
 from gobelin.data.walk import leads_out
 
 STATE, INFO, SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
+LONGEST_NAME = 255  # bytes, as most file systems allow
 REMEDY = "Save it again with dataset.save_to_disk(FOLDER)."
 
 
@@ -135,8 +137,8 @@ def _names(names: Sequence[Any], what: str, where: Path) -> list[str]:
     stands once: a short list could name a long file a million times. Raises GobelinError."""
     folder = where.parent
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
-            raise GobelinError(f"{where}: {name!r} is no name of a {what}. {REMEDY}")
+        if not isinstance(name, str) or not _is_name(name):
+            raise GobelinError(f"{where}: {str(name)[:100]!r} is no name of a {what}. {REMEDY}")
     if twice := repeated(names):
         raise GobelinError(f"{where}: {twice!r} stands there twice. {REMEDY}")
     if out := next((name for name in names if leads_out(folder / name, folder)), ""):
@@ -144,6 +146,15 @@ def _names(names: Sequence[Any], what: str, where: Path) -> list[str]:
             f"{folder / out}: is a link that leads out of {folder}, and is not followed. {REMEDY}"
         )
     return list(names)
+
+
+def _is_name(name: str) -> bool:
+    """Whether a file in a folder can have this name."""
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:  # half of a letter of two
+        return False
+    return 0 < length <= LONGEST_NAME and "\0" not in name and Path(name).name == name != ".."
 
 
 def _value(values: Any, key: str, kind: type, where: Path) -> Any:  # noqa: ANN401
