@@ -280,9 +280,9 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file. GobelinError if it can't be read."""
     try:
-        with path.open("rb"):  # safetensors says of any file that it can't open that it isn't there
-            pass
-        return load_file(path)
+        # opened first: safetensors says of any file that it can't open that it isn't there
+        with path.open("rb"):
+            return load_file(path)
     except (SafetensorError, OSError) as error:
         refuse_used_up(error)
         raise GobelinError(
@@ -295,11 +295,9 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
     read from the disk. The file must not change meanwhile. GobelinError if it can't be read."""
     kinds = {"F32": np.float32, "U8": np.uint8}
     try:
-        with path.open("rb"):  # as above
-            pass
-        with safe_open(path, framework="np"):  # checks the header and the file's length
-            pass
-        with path.open("rb") as file:
+        with path.open("rb") as file:  # first, as in `load_arrays`
+            with safe_open(path, framework="np"):  # checks the header and the file's length
+                pass
             length = int.from_bytes(file.read(8), "little")
             header = parse.json_value(file.read(length))
         return {

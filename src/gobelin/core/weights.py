@@ -115,9 +115,8 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 def _damage(folder: Path) -> Iterator[None]:
     """GobelinError for what reading the file of weights raises."""
     try:
-        with (folder / FILE).open("rb"):  # as in `load_arrays`
-            pass
-        yield
+        with (folder / FILE).open("rb"):  # first, as in `files.load_arrays`
+            yield
     except (SafetensorError, RuntimeError, OSError) as error:
         refuse_used_up(error)
         first = str(error).strip().split("\n")[0]

@@ -34,10 +34,9 @@ def read_checkpoint(path: Path, identity: str) -> State | None:
     """The state in `path`; None where there is no file, or it belongs to another training."""
     if not path.exists():
         return None
-    with path.open("rb"):  # safetensors says of any file that it can't open that it isn't there
-        pass
     try:
-        with safe_open(path, framework="pt") as file:
+        # opened first, as in `files.load_arrays`
+        with path.open("rb"), safe_open(path, framework="pt") as file:
             tree = parse.json_value(file.metadata()["tree"])
             if tree["identity"] != identity:
                 return None
