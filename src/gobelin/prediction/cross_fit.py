@@ -342,8 +342,9 @@ def _planned(fusion: Fusion, training: Training, whole: bool) -> _Plan:
 
     fold, learned = training.folds(rows)
     decays = settings.decays if training.decays is None else training.decays
-    subsets, seed = [*(rows[s] for s in learned), *[rows] * whole], training.runtime.seed
-    jobs = [Job(r, weigh(r), seed, d, weigh(r, told=True)) for d in decays for r in subsets]
+    subsets = [rows[subset] for subset in learned] + ([rows] if whole else [])
+    jobs = [Job(r, weigh(r), training.runtime.seed, told=weigh(r, told=True)) for r in subsets]
+    jobs = [replace(job, decay=decay) for decay in decays for job in jobs]
     return _Plan(rows, weigh(rows), fold, len(learned), decays, jobs)
 
 
