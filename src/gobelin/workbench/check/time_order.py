@@ -43,8 +43,7 @@ def checked(run: Run, exhibits: Exhibits) -> list[Finding]:
     elif column := _runs_through_time(rows):
         LOG.warning(
             "column %r: its dates go on from row to row, and rows of one time are in training and"
-            " in test. If the future is to be predicted, use %s --set"
-            " split.by=time.",
+            " in test. If the future is to be predicted, use %s --set split.by=time.",
             column,
             set_kind(column, "time"),
         )

@@ -227,4 +227,6 @@ def _pair(run: Run, decided: Decisions, k: int, name: str) -> dict[str, str] | N
 
 
 def _count(name: str, count: int | np.integer, of: int, note: str) -> Finding:
-    return Finding(name=name, value=float(count), n=of, note=f"out of {of} {note}", source="curate")
+    return Finding(
+        name=name, value=float(count), n=of, note=f"{note}, out of {of}", source="curate"
+    )

@@ -128,8 +128,7 @@ class Run:
                 f"{folder.folder}: holds a run of another data set: {len(missing)} of its"
                 f" {len(record.part_of)} groups are not in {rows.dataset.source} (first:"
                 f" {missing[0]!r}). A run takes new rows and loses none. Choose another --run; its"
-                f" rows keep their parts with --parts-from"
-                f" {shell_word(str(folder.folder))}."
+                f" rows keep their parts with --parts-from {shell_word(str(folder.folder))}."
             )
         if self.settings.data.fingerprint:
             raise GobelinError(
