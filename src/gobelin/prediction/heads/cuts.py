@@ -2,9 +2,9 @@
 
 Halfway between the values of two rows, a cut would tell one of them to who knows the other. So it
 is the number of fewest binary digits that divides the rows. Where two values are nearly equal, as
-those of one patient's many rows are, that number is nearly both. So a cut is no finer than a
-sixteenth to an eighth of the stretch in which enough groups have values: a power of two. It may then divide a few rows otherwise
-than the tree that was grown.
+those of one patient's many rows are, that number is nearly both. So a cut is no finer than the
+power of two below an eighth of the stretch in which enough groups have values. It may then divide a
+few rows otherwise than the tree that was grown.
 
 What this cannot show: that nothing follows from many cuts together.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from gobelin.prediction.heads.trees import Trees
 
 DIGITS = 56  # binary ones that a float64 may need
-PARTS = 8.0  # of a stretch with enough groups: a cut is no finer, to the power of two below
+PARTS = 8.0  # of a stretch with enough groups: a cut is no finer, but for the power of two below
 
 
 def short_cuts(trees: Trees, x: np.ndarray, group: np.ndarray, least_groups: int) -> Trees:
