@@ -398,8 +398,15 @@ def test_a_kill_before_a_stage_is_removed_loses_nothing(
         assert told([kill]) == alone, kill
 
 
+OWN_NAMES = (
+    *("pred.csv", "notes.txt", "mine/deep/stage.json", ".hidden"),
+    *("verbs/check/mine.csv", "verbs/mine.txt", "model/1/notes.json", "cache/list.csv"),
+    *("images/mine/names.csv", "generators/vaegan-0/samples/mine.png", "work/todo.txt"),
+)
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
-@pytest.mark.parametrize("name", ["pred.csv", "notes.txt", "mine/deep/stage.json", ".hidden"])
+@pytest.mark.parametrize("name", OWN_NAMES)
 def test_a_file_of_the_user_in_the_run_folder_is_never_removed(
     part: str, name: str, without: Callable[[str], tuple[Path, str, Path]]
 ) -> None:
@@ -417,9 +424,21 @@ def test_a_file_of_the_user_in_the_run_folder_is_never_removed(
     }
 
 
+def test_files_of_file_managers_do_not_stop_it_and_are_removed(
+    without: Callable[[str], tuple[Path, str, Path]],
+) -> None:
+    run, group, data = without("test")
+    left = [run / ".DS_Store", run / "images" / "Thumbs.db", run / "verbs" / "check" / ".DS_Store"]
+    for path in left:
+        path.write_text(group)
+    forget(run, group, data)
+    assert [path for path in left if path.exists()] == []
+
+
 def test_what_the_reference_lists_in_a_run_folder_is_no_file_of_the_user() -> None:
     page = Path(__file__).parents[2] / "docs" / "reference" / "run_folder.md"
     rows = [line.split("|")[1] for line in page.read_text().splitlines() if line.startswith("| `")]
     listed = {name.split("/")[0] for row in rows for name in row.split("`")[1::2]}
     listed -= {"key", "format", "hash", "time", "versions"}  # of the record of a stage
     assert listed - {*KEPT, *KEPT_TOO, *MADE} <= set()
+    assert set(MADE) - listed <= set()

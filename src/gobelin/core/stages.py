@@ -31,6 +31,7 @@ from gobelin.core.files import (
 )
 from gobelin.core.progress import step
 
+STAGE_RECORD = "stage.json"  # in the folder of each stage
 STAGE_FORMAT = 1  # version of a stage's layout on disk
 LOCK = ".lock"
 MANIFEST = "manifest.json"  # only a folder that `gobelin save` wrote has one
@@ -52,11 +53,13 @@ STEPS = {
     "delivered": "fit the predictor on all labelled rows",
     "rows": "keep the rows for search",
     "index": "write the index of search",
+    "crossed": "compare the fields of rows that no alignment saw",
     "generators": "train the generator {}",
     "made": "generate by {}",
     "references": "train the reference generator {}",
     "audited": "audit what {} generated",
     "outcome": "compare the training sets",
+    "curated": "score the training rows",
     "verbs": "{}: collect the findings",
 }
 
@@ -176,12 +179,12 @@ class RunFolder:
         In a saved run every key matches: it holds one of each stage, and a later version may
         compute its key differently.
         """
-        path = self.folder / name / "stage.json"
+        path = self.folder / name / STAGE_RECORD
         return path.is_file() and (key is None or self.saved or _record(path).get("key") == key)
 
     def key(self, name: str) -> str:
         """The key of a finished stage, '' if there is none."""
-        path = self.folder / name / "stage.json"
+        path = self.folder / name / STAGE_RECORD
         return str(_record(path).get("key", "")) if path.is_file() else ""
 
     def kept(
@@ -236,7 +239,7 @@ class RunFolder:
                 yield temporary
                 self.hold()
                 record = {"key": key, "format": STAGE_FORMAT, "hash": tree_hash(temporary)}
-                write_json(temporary / "stage.json", record | {"files": _stats(temporary)})
+                write_json(temporary / STAGE_RECORD, record | {"files": _stats(temporary)})
 
     def discard(self, *names: str) -> None:
         """Remove stages that no longer match their inputs."""
@@ -254,7 +257,7 @@ class RunFolder:
         folder = self.folder / name
         if not self.has(name):
             raise GobelinError(f"{self.folder}: has no {name}. Run gobelin fit again.")
-        record = _record(folder / "stage.json")
+        record = _record(folder / STAGE_RECORD)
         if record and record.get("format") != STAGE_FORMAT:
             raise GobelinError(
                 f"{folder}: has format {record.get('format')}, this version reads {STAGE_FORMAT}."
@@ -313,10 +316,17 @@ def _record(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def own_files(stage: Path) -> list[str] | None:
+    """The names of the files that a finished stage was written with; None where its record is
+    damaged."""
+    files = _record(stage / STAGE_RECORD).get("files")
+    return [*files, STAGE_RECORD] if isinstance(files, dict) else None
+
+
 def _stats(folder: Path) -> dict[str, list[int]]:
     """{name: [size, both times in nanoseconds]} of the files that `tree_hash` reads."""
     found = {}
-    for path in sorted(p for p in folder.rglob("*") if p.name != "stage.json"):
+    for path in sorted(p for p in folder.rglob("*") if p.name != STAGE_RECORD):
         status = path.stat()
         if not path.is_dir():
             name = path.relative_to(folder).as_posix()

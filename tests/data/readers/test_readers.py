@@ -55,6 +55,24 @@ def test_csv_keeps_every_cell(tmp_path: Path, delimiter: str, mark: str, end: st
     assert read(path).root == tmp_path and read(path, tmp_path.parent).root == tmp_path.parent
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("inner", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_line_ends_within_a_cell_stay_as_they_are(inner: str, end: str, tmp_path: Path) -> None:
+    """Oracle: what was written, as Python's csv module reads it too."""
+    rows = [
+        ["id", f"a{inner}b", "c"],
+        ["1", f"x{inner}y", "2"],
+        [f"2{inner}3", f"u{inner * 2}v", ""],
+    ]
+    text = end.join(",".join(f'"{cell}"' for cell in row) for row in rows) + end
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    table = read(tmp_path / "a.csv").table
+    assert [list(r) for r in zip(*table.to_pydict().values(), strict=True)] == [
+        [cell or None for cell in row] for row in rows[1:]
+    ]
+    assert table.column_names == rows[0]
+
+
 def test_csv_text_stays_text_and_blank_is_missing(tmp_path: Path) -> None:
     path = written(tmp_path, "x.csv", "a,b,c,d\n007,1e3,  ,nan\n\u2028x,True,2020-01-01, y \n")
     assert columns(path) == {

@@ -95,7 +95,7 @@ class Csv:
         for first in lines:
             if named := SEPARATOR_LINE.fullmatch(first):
                 said = "\t" if named[1] == "\\t" else named[1]
-            elif first != "\n":
+            elif first.strip("\r\n"):
                 break
             before += 1
         start, letters = [first], len(first)

@@ -47,8 +47,8 @@ def sniffed(start: Sequence[str], delimiter: str) -> Dialect:
     delimiter: where it is known, else ''.
     """
     csv.field_size_limit(limits().cell_mb * MEGABYTE)
-    short = [line for line in start if len(line) <= SNIFFED]
-    if short[:1] != start[:1]:
+    short = [line.rstrip("\r\n") + "\n" for line in start if len(line) <= SNIFFED]
+    if len(start[0]) > SNIFFED:
         return Dialect(delimiter or max(DELIMITERS, key=start[0].count))
     marks = delimiter or DELIMITERS
     plain = max((Dialect(mark) for mark in marks), key=lambda d: _score(short, d))

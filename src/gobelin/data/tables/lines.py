@@ -18,8 +18,9 @@ WESTERN = "cp1252"  # the encoding that most files are in which are not UTF-8
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """Every line of a file in UTF-8, UTF-16 or UTF-32, with '\\n' for any ending of a line, and
-    without a mark of byte order, which also stands within a file that was joined from several.
+    """Every line of a file in UTF-8, UTF-16 or UTF-32, with its ending as it is (a cell in quotes
+    may go over several lines), and without a mark of byte order, which also stands within a file
+    that was joined from several.
 
     Raises GobelinError for another encoding, and for a file or a line over the budget, before they
     are in memory.
@@ -29,7 +30,7 @@ def text_lines(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             encoding = _encoding(file.read(LOOKED_AT))
-        with path.open(encoding=encoding) as file:
+        with path.open(encoding=encoding, newline="") as file:
             while line := file.readline(longest + 1):
                 refuse(str(path), "cell_mb", len(line))
                 yield line.removeprefix(MARK)
