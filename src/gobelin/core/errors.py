@@ -104,6 +104,17 @@ def used_up(error: BaseException) -> str | None:
     return None
 
 
+def why_damaged(error: BaseException) -> str:
+    """Why a file of Gobelin's could not be read, in words that need no Python."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, ValueError | OSError | RuntimeError) and str(error).strip():
+        return str(error).strip().splitlines()[0]
+    return "it holds other values than were written"
+
+
 def refuse_used_up(error: BaseException) -> None:
     """Raises UsedUp where that is the error. Call it before a file is blamed."""
     if line := used_up(error):

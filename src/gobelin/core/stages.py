@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError, UnusableValue, refuse_used_up
+from gobelin.core.errors import GobelinError, UnusableValue, refuse_used_up, why_damaged
 from gobelin.core.files import (
     atomic_folder,
     disk_errors,
@@ -80,8 +80,7 @@ def right_values(stage: Path) -> Iterator[None]:
     except (*WRONG_VALUES, OSError) as error:
         refuse_used_up(error)
         raise UnusableValue(
-            f"{stage}: can't be read ({type(error).__name__}: {error}). Delete it and run the"
-            " command again."
+            f"{stage}: can't be read ({why_damaged(error)}). Delete it and run the command again."
         ) from error
 
 

@@ -69,8 +69,9 @@ def _in_stages(folder: Path, place: Path) -> Iterator[str]:
             elif not _gobelins(path, STAGED):
                 yield path.relative_to(folder).as_posix()
         return
-    own = own_files(place)
-    for path in place.rglob("*") if own is not None and place.name != INDEX else ():
+    if place.name == INDEX or (own := own_files(place)) is None:
+        return
+    for path in place.rglob("*"):
         name = path.relative_to(place).as_posix()
         if not path.is_dir() and name not in own and not _gobelins(path, ()):
             yield path.relative_to(folder).as_posix()

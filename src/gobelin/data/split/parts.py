@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, why_damaged
 from gobelin.core.files import canonical_json, fingerprint, read_json, write_json
 from gobelin.core.printable import counted
 from gobelin.data.budget import refuse_names
@@ -202,8 +202,8 @@ class RecordedParts:
                 raise ValueError("a part has an unknown name")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise GobelinError(
-                f"{path}: is missing or damaged ({error}), and it says which rows were trained on."
-                " Restore it, or choose another --run."
+                f"{path}: is missing or damaged ({why_damaged(error)}), and it says which rows"
+                " were trained on. Restore it, or choose another --run."
             ) from error
         return RecordedParts(naming, drawn, part_of, earlier, str(path.parent))
 

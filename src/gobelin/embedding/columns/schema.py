@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core import catalog
-from gobelin.core.errors import GobelinError, nearest, repeated, some
+from gobelin.core.errors import GobelinError, nearest, repeated, some, why_damaged
 from gobelin.core.shell import set_option
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
@@ -396,5 +396,5 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
         return Schema(columns, fields, tuple(values["unread"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GobelinError(
-            f"{where}: is damaged ({error}). Delete it and run gobelin fit again."
+            f"{where}: is damaged ({why_damaged(error)}). Delete it and run gobelin fit again."
         ) from error

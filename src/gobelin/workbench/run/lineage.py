@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, why_damaged
 from gobelin.core.files import file_hash, fingerprint, read_json, write_json
 from gobelin.core.stages import WRONG_VALUES, RunFolder
 from gobelin.workbench.run import parts
@@ -65,7 +65,8 @@ def stored(folder: RunFolder) -> dict[str, Any]:
             raise ValueError("other values than were written")
     except (OSError, *WRONG_VALUES) as error:
         raise GobelinError(
-            f"{path}: is damaged ({error}), and it says which rows made which images. Restore it."
+            f"{path}: is damaged ({why_damaged(error)}), and it says which rows made which"
+            " images. Restore it."
         ) from error
     return dict(content)
 
