@@ -106,6 +106,10 @@ def test_the_line_at_the_end_of_a_command() -> None:
         line = outside_cause(OSError(number, os.strerror(number), "x"))
         assert line and "ulimit -n" in line
         assert outside_cause(RuntimeError(f"lance: x (os error {number})")) == line
+        panic = type("PanicException", (BaseException,), {})  # as pyo3's, which is no Exception
+        assert (
+            outside_cause(panic(f'x: Os {{ code: {number}, kind: Uncategorized, m: "y" }}')) == line
+        )
     for error in (
         OSError(errno.EACCES, "x"),
         ValueError("(os error 24)"),

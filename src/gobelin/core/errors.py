@@ -59,7 +59,8 @@ NO_MEMORY = re.compile(
 )  # how torch, the loader, Rust and Python say it where they raise no MemoryError
 
 
-NO_FILES = re.compile(r"\(os error (23|24)\)")  # as Rust says it
+NO_FILES = re.compile(r"\(os error (23|24)\)|Os \{ code: (23|24),")  # as Rust says it
+OF_RUST = ("SafetensorError", "PanicException")  # errors of libraries in Rust, by their names
 
 
 def outside_cause(error: BaseException) -> str | None:
@@ -90,7 +91,7 @@ def used_up(error: BaseException) -> str | None:
     """The line about an error that says that no memory or no open file is left."""
     number = error.errno if isinstance(error, OSError) else None
     tells = isinstance(error, RuntimeError | OSError | ImportError)
-    said = str(error) if tells or type(error).__name__ == "SafetensorError" else ""
+    said = str(error) if tells or type(error).__name__ in OF_RUST else ""
     if isinstance(error, MemoryError) or number == errno.ENOMEM or NO_MEMORY.search(said):
         return (
             "gobelin: memory is used up. Close other programs or raise the limit (ulimit -v), use"

@@ -150,7 +150,7 @@ def mistakes_told() -> Iterator[None]:
     except (Stopped, click.Abort, KeyboardInterrupt) as stop:
         tell(stop.told if isinstance(stop, Stopped) else CONTINUES)
         sys.exit(stop.code if isinstance(stop, Stopped) else 130)
-    except Exception as error:
+    except BaseException as error:  # a library in Rust raises one that is no Exception
         if (line := outside_cause(error)) is None:
             raise
         _leave(sys.stdout)  # it may be what can't be written

@@ -3,14 +3,17 @@ in a manifest. Oracle: no planted row is found, and the refusal is one line."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import lancedb
 import numpy as np
 import pyarrow as pa
 import pytest
+from lancedb.embeddings import EmbeddingFunctionRegistry, TextEmbeddingFunction
 from lancedb.index import BTree
 
 from gobelin.core.errors import GobelinError
@@ -134,6 +137,70 @@ def test_any_changed_byte_of_a_manifest_is_refused_or_read(tmp_path: Path) -> No
                 refuse_outside(folder)
             except (GobelinError, ValueError):
                 continue
+
+
+class Planted(TextEmbeddingFunction):
+    """A function that LanceDB makes where a table names it."""
+
+    made: ClassVar[list[str]] = []
+
+    def __init__(self, **options: object) -> None:
+        super().__init__()
+        self.made.append("made")
+
+    def ndims(self) -> int:
+        return 8
+
+    def generate_embeddings(self, texts: object) -> list[list[float]]:
+        return [[0.0] * 8 for _ in list(texts)]  # type: ignore[call-overload]
+
+
+def named(function: str) -> dict[bytes, bytes]:
+    one = {"name": function, "model": {"name": "a/b"}, "source_column": "caption"}
+    return {b"embedding_functions": json.dumps([{**one, "vector_column": VECTOR}]).encode()}
+
+
+METADATA = {
+    "functions": named("planted"),
+    "of a hub": named("huggingface"),
+    "of an address": named("ollama"),
+    "unknown": {b"other\n": b"x"},
+}
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_metadata_that_name_functions_are_refused(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LanceDB makes the functions when rows are added. It does so here without the check, so that
+    the check has something to stop."""
+    registry = EmbeddingFunctionRegistry.get_instance()
+    monkeypatch.setattr(registry, "_functions", {**registry._functions, "planted": Planted})
+    monkeypatch.setattr(Planted, "made", [])
+    own = rows("a", "caption").replace_schema_metadata({SPACE_KEY: b"one", **METADATA[kind]})
+    folder = tmp_path / "index"
+    table = lancedb.connect(folder).create_table(TABLE, own)
+    list_files(folder)
+    if kind == "functions":
+        table.add(own)
+        assert Planted.made
+        Planted.made.clear()
+    with pytest.raises(GobelinError, match="metadata that no index has") as refusal:
+        Index(folder, "one")
+    assert "\n" not in str(refusal.value)
+    assert not Planted.made
+
+
+def test_metadata_of_a_column_are_refused(tmp_path: Path) -> None:
+    own = rows("a", "caption")
+    field = own.schema.field("caption").with_metadata({b"planted": b"x"})
+    schema = own.schema.set(own.schema.get_field_index("caption"), field)
+    lancedb.connect(tmp_path / "index").create_table(
+        TABLE, own.cast(schema.with_metadata({SPACE_KEY: b"one"}))
+    )
+    relisted(tmp_path / "index")
+    with pytest.raises(GobelinError):
+        Index(tmp_path / "index", "one")
 
 
 def test_own_tables_open_after_every_change(tmp_path: Path) -> None:

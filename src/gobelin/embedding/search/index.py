@@ -99,12 +99,29 @@ def _connected(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.DBConnection
     return lancedb.connect(str(folder))
 
 
+def _opened(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.table.Table
+    """The stored table. Raises as `_connected`, and GobelinError where its schema holds metadata
+    that Gobelin doesn't write: LanceDB makes the functions that are named there (its key
+    embedding_functions), which load models and their code, when rows are added."""
+    table = _connected(folder).open_table(TABLE)
+    schema: pa.Schema = table.schema
+    keys = {*(schema.metadata or {})} - {SPACE_KEY}
+    keys.update(key for field in schema for key in field.metadata or {})
+    if keys:
+        names = some(sorted(key.decode("utf-8", "replace")[:80] for key in keys))
+        raise GobelinError(
+            f"{folder}: holds metadata that no index has ({names}). Delete it and search again, or"
+            " use another copy."
+        )
+    return table
+
+
 def warn_of_lost_changes(folder: Path, rows: int) -> None:
     """Log a warning where the table in `folder`, which is about to be written again from the `rows`
     rows of the data, has rows that were added or deleted by `Index.change`. Those changes are lost:
     vectors of another space can't be used, and the run does not hold the cells of added rows."""
     try:
-        table = _connected(folder).open_table(TABLE)
+        table = _opened(folder)
         added = table.count_rows(f"{SPLIT_COLUMN} = '{ADDED}'")
         deleted = rows + added - table.count_rows()
     except (OSError, ValueError, RuntimeError, GobelinError):  # no table, or a damaged one
@@ -129,7 +146,7 @@ class Index:
         self.folder, self.space = folder, space
         try:
             check_files(folder)
-            self.table: Any = _connected(folder).open_table(TABLE)
+            self.table: Any = _opened(folder)
             self.columns: pa.Schema = self.table.schema
         except (OSError, ValueError, RuntimeError) as error:
             raise damaged(folder, error) from error
