@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats.mstats import winsorize
 
 from gobelin.embedding.part_means import middle_and_scale, part_means
 
 
+def pulled_in(part: np.ndarray, least: int) -> np.ndarray:
+    """The means of groups with the few at the ends as the one before them, by scipy."""
+    many = len(part) > 2 * least
+    return np.asarray(winsorize(part, limits=(least - 1.0) / len(part)) if many else part)
+
+
 def steps_of(parts: list[np.ndarray], least: int) -> np.ndarray:
     """The step of each part, written down anew. parts: the means of the groups in each."""
-    return np.array(
-        [
-            2.0 ** round(np.log2(max(2 * least * part.std(), 2 * np.ptp(part)) / len(part)))
-            for part in parts
-        ]
-    )
+    steps = []
+    for part in parts:
+        means, ends = np.sort(part), 0.0
+        kept = pulled_in(means, least)
+        if len(part) > 2 * least:
+            ends = max(np.diff(means)[[least - 1, -least]]) * (least - 1)
+        size = max(2 * least * kept.std(), 2 * (np.ptp(kept) + ends)) / len(part)
+        steps.append(2.0 ** round(np.log2(size)))
+    return np.array(steps)
 
 
 def test_of_single_groups_they_are_means_of_equal_parts() -> None:
@@ -45,7 +55,7 @@ def test_every_mean_is_of_enough_groups(least: int, groups: int) -> None:
         for part in np.split(np.argsort(x), cut)
     ]
     assert min(map(len, parts)) >= least
-    off = np.abs(np.array(means) - [part.mean() for part in parts])
+    off = np.abs(np.array(means) - [pulled_in(part, least).mean() for part in parts])
     highest = np.maximum.accumulate(steps_of(parts, least))
     assert (off <= highest / 2 + 1e-12).all()  # an earlier part may have been rounded up
     assert not set(means) & set(x)
@@ -92,8 +102,22 @@ def test_a_scale_is_told_where_enough_groups_differ() -> None:
     x, group = np.zeros(100), np.arange(100)
     x[:8] = np.arange(1, 9) * 1000.0
     _, scale = middle_and_scale(x, group, part_means(x, group, 20, 5), 5)
-    exact = np.sqrt(np.mean(x**2))
+    exact = np.sqrt(np.mean(np.minimum(x, 4000.0) ** 2))  # four groups have more
     assert scale == 2.0 ** (round(2 * np.log2(exact)) / 2) != exact
+
+
+@pytest.mark.parametrize("rows", [1, 40, 400])
+@pytest.mark.parametrize("others", [60, 95, 1000, 4000])
+def test_a_far_value_of_one_group_is_told_by_no_mean_and_no_scale(others: int, rows: int) -> None:
+    """Not even how large it is, however many rows the group has: what is kept stays where the
+    other groups are."""
+    rng = np.random.default_rng(others)
+    group = np.concatenate([np.zeros(rows, int), np.arange(1, others + 1)])
+    for far in (1e5, 3.7e6, -5e9, 2e300):
+        x = np.concatenate([np.full(rows, far), rng.normal(1000, 100, others)])
+        means = part_means(x, group, 65, 5)
+        middle, scale = middle_and_scale(x, group, means, 5)
+        assert np.abs([*means, middle, scale]).max(initial=0) < 2000, far
 
 
 def test_two_runs_don_t_differ_by_the_row_that_joined() -> None:
