@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import processor
+import pyarrow as pa
 import pytest
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -31,6 +32,7 @@ from gobelin.embedding.search.index import INDEX_SUFFIXES
 from gobelin.interfaces.cli import main
 from gobelin.prediction.predictor import Predictions
 from gobelin.workbench.save import card
+from gobelin.workbench.search import hit_sheet
 
 WORD, IDENTITY, PLACE = "zyxquartz", "patient-vonnegut", "hiddenplace"
 QUICK = {
@@ -397,6 +399,36 @@ def test_with_its_index_it_can_be_searched(run: Path, tmp_path: Path) -> None:
         "probability",
         "similarity",
     }
+
+
+@pytest.mark.parametrize("cell", ["mine.png", "../elsewhere/mine.png", "{}/elsewhere/mine.png"])
+def test_no_cell_that_a_stranger_added_to_an_index_is_read(
+    run: Path, tmp_path: Path, cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sheet would show the files of this machine that such cells name, and a saved run has none.
+    Oracle: no file is opened for it, and no cell shown."""
+    out = Workbench.open(run).save_pretrained(tmp_path / "out", index=True)
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (20, 20), "red").save(tmp_path / "elsewhere" / "mine.png")
+    index = out / "index"
+    with pa.memory_map(str(index / "rows.arrow")) as file:
+        rows = pa.ipc.open_file(file).read_all()
+    names = pa.array([cell.format(tmp_path)] * len(rows))
+    rows = pa.Table.from_batches(rows.append_column("image", names).to_batches())
+    with pa.ipc.new_file(str(tmp_path / "rows.arrow"), rows.schema) as writer:
+        writer.write_table(rows)
+    shutil.move(tmp_path / "rows.arrow", index / "rows.arrow")
+    about = read_json(index / "search.json") | {"root": str(tmp_path / "elsewhere")}
+    write_json(index / "search.json", about)
+    manifest = read_json(out / MANIFEST)
+    for name in manifest["files"]:
+        file = out / name
+        manifest["files"][name] = {"sha256": file_hash(file), "bytes": file.stat().st_size}
+    write_json(out / MANIFEST, manifest)
+    shown: list[str] = []
+    monkeypatch.setattr(hit_sheet, "_show", lambda *given: shown.append(str(given[3])))
+    hits = Workbench.open(out).search(4, text="a red cross", sheet=tmp_path / "sheet.html")
+    assert len(hits) == 4 and not shown and not any(hit.cells for hit in hits)
 
 
 def test_a_device_that_is_not_here_is_replaced(kept: Path, copy: Path, source: Path) -> None:
