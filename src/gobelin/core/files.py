@@ -28,6 +28,7 @@ from gobelin.core.errors import GobelinError, refuse_used_up
 from gobelin.core.printable import encodable_json, safe_json
 from gobelin.core.temporary import temporary_beside
 
+STAGE_RECORD = "stage.json"  # in the folder of each stage of a run (`core.stages`)
 KEPT = 2**26  # bytes of JSON that are kept between two passes over them
 # Errors of writing that a user can mend by choosing another place.
 UNWRITABLE = {
@@ -357,8 +358,8 @@ def refuse_links(folder: Path) -> None:
 
 
 def tree_hash(folder: Path) -> str:
-    """A hash of the names and bytes of all files below a folder, stage.json left out."""
+    """A hash of the names and bytes of all files below a folder, but of the stage's record."""
     parts: list[object] = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "stage.json"):
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != STAGE_RECORD):
         parts += [path.relative_to(folder).as_posix(), path.read_bytes()]
     return fingerprint(*parts)

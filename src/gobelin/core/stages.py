@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError, UnusableValue, refuse_used_up, why_damaged
 from gobelin.core.files import (
+    STAGE_RECORD,
     atomic_folder,
     disk_errors,
     read_json,
@@ -31,7 +32,6 @@ from gobelin.core.files import (
 )
 from gobelin.core.progress import step
 
-STAGE_RECORD = "stage.json"  # in the folder of each stage
 STAGE_FORMAT = 1  # version of a stage's layout on disk
 LOCK = ".lock"
 MANIFEST = "manifest.json"  # only a folder that `gobelin save` wrote has one
@@ -181,6 +181,11 @@ class RunFolder:
         path = self.folder / name / STAGE_RECORD
         return path.is_file() and (key is None or self.saved or _record(path).get("key") == key)
 
+    def stages(self) -> list[str]:
+        """The names of all finished stages."""
+        found = sorted(self.folder.rglob(STAGE_RECORD))
+        return [path.parent.relative_to(self.folder).as_posix() for path in found]
+
     def key(self, name: str) -> str:
         """The key of a finished stage, '' if there is none."""
         path = self.folder / name / STAGE_RECORD
@@ -315,11 +320,11 @@ def _record(path: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def own_files(stage: Path) -> list[str] | None:
+def own_files(stage: Path) -> set[str] | None:
     """The names of the files that a finished stage was written with; None where its record is
     damaged."""
     files = _record(stage / STAGE_RECORD).get("files")
-    return [*files, STAGE_RECORD] if isinstance(files, dict) else None
+    return {*files, STAGE_RECORD} if isinstance(files, dict) else None
 
 
 def _stats(folder: Path) -> dict[str, list[int]]:

@@ -97,21 +97,20 @@ def group_means(x: np.ndarray, group: np.ndarray) -> np.ndarray:
 
 def middle_of(x: np.ndarray, group: np.ndarray, least_groups: int) -> float:
     """The mean of the groups' means of x [n] (group: int [n]), rounded so that no single group
-    moves it by more than half a step. Of many groups those at an end that are fewer than
-    `least_groups` count as the one before them (a winsorised mean), as a rounded mean would still
-    tell how large one very large value is."""
+    moves it by more than half a step. Of many groups, the `least_groups` - 1 lowest and highest
+    count as the next one inside (a winsorised mean): a rounded mean would still tell how large one
+    very large value is."""
     if x.min() == x.max():
         return float(x[0])  # a value that all groups share is no one's
     unit = 2.0 ** math.floor(math.log2(np.abs(x).max()))  # so that nothing overflows
     means = _means(x / unit, group)
+    gap, most = 0.0, least_groups - 1  # gap: by which the ends move when one group leaves
+    if most and len(means) > 2 * least_groups:
+        low, high = means[most], means[-1 - most]
+        gap = most * float(max(means[most + 1] - low, high - means[-2 - most]))
+        means = np.clip(means, low, high)
     middle = math.fsum(means) / len(means)  # an exact sum doesn't depend on the order of groups
-    if least_groups > 1:
-        gap, most = 0.0, least_groups - 1  # gap: by which the ends move when one group leaves
-        if len(means) > 2 * least_groups:
-            low, high = means[most], means[-1 - most]
-            gap = most * float(max(means[most + 1] - low, high - means[-2 - most]))
-            means = np.clip(means, low, high)
-            middle = math.fsum(means) / len(means)
+    if most:
         spread, reach = float(np.std(means)), float(means[-1] - means[0])
         step = max(2 * least_groups * spread, 2 * (reach + gap)) / len(means)
         middle = float(coarse(np.array(middle), step))
@@ -120,8 +119,8 @@ def middle_of(x: np.ndarray, group: np.ndarray, least_groups: int) -> float:
 
 def spread_of(x: np.ndarray, group: np.ndarray, middle: float, least_groups: int) -> float:
     """The root of the mean over the groups of their mean squared distance from `middle`, rounded; 0
-    where fewer than `least_groups` groups have another value. The farthest groups that are fewer
-    than that count as the one before them. x: [n]. group: int [n]."""
+    where fewer than `least_groups` groups have another value. The `least_groups` - 1 farthest count
+    as the next one. x: [n]. group: int [n]."""
     if len(np.unique(group[x != middle])) < least_groups:
         return 0.0
     far = np.abs(x - middle)

@@ -24,7 +24,7 @@ import numpy as np
 from gobelin.core.arguments import typed
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError, nearest
-from gobelin.core.files import file_hash, fingerprint, read_json, write_json
+from gobelin.core.files import STAGE_RECORD, file_hash, fingerprint, read_json, write_json
 from gobelin.core.progress import Progress, silent
 from gobelin.core.stages import LOCK, RunFolder
 from gobelin.data.dataset import Dataset
@@ -133,8 +133,7 @@ def _planned(chain: Run, rows: Rows, group: str, part: str) -> _Plan:
     folder, old = chain.folder, _kept(chain)
     alike = _alike(chain, old, rows, group)
     ids = () if old is None else _ids(old, group)
-    found = sorted(folder.folder.rglob("stage.json"))
-    stages = [path.parent.relative_to(folder.folder).as_posix() for path in found]
+    stages = folder.stages()
     stay = list(lineage.staying(stages, part)) if alike else []
     fusion = ""
     if "fusions" in stages:
@@ -363,7 +362,7 @@ def _rekey(run: Run, stay: Sequence[str]) -> None:
     keys = run.keys()
     for stage in stay:
         if stage in keys:
-            path = run.folder.folder / stage / "stage.json"
+            path = run.folder.folder / stage / STAGE_RECORD
             write_json(path, read_json(path) | {"key": keys[stage]})
 
 

@@ -151,10 +151,7 @@ def _exports(
 
 
 def _stages(folder: RunFolder, scope: Mapping[str, str], part: str) -> Finding:
-    made = sorted(
-        path.parent.relative_to(folder.folder).as_posix()
-        for path in folder.folder.rglob("stage.json")
-    )
+    made = folder.stages()
     stay = record.staying(made, part)
     again = [stage for stage in made if stage not in stay]
     kept = f"; stay: {', '.join(stay)}" if stay else ""

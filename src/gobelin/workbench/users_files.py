@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError, some
-from gobelin.core.stages import STAGE_RECORD, STEPS, RunFolder, own_files
+from gobelin.core.files import STAGE_RECORD
+from gobelin.core.stages import STEPS, RunFolder, own_files
 from gobelin.core.temporary import PREFIX
 from gobelin.data.image.formats import IMAGE_SUFFIXES
 from gobelin.data.media import kinds, medium
@@ -17,11 +18,6 @@ from gobelin.embedding.search.index import INDEX_SUFFIXES
 from gobelin.workbench.run import lineage
 from gobelin.workbench.run.row_index import INDEX
 
-# What Gobelin makes at the top of a run folder, beside its stages and the files that `forget`
-# keeps, as docs/reference/run_folder.md lists it.
-FILES = ("complete.json", "findings.jsonl", "exhibits.jsonl", "report.html", "report.md")
-OTHERS = ("files.safetensors", "cache", "images", "work")
-MADE = (*STEPS, *FILES, *OTHERS)
 SYSTEM = (".DS_Store", "Thumbs.db", "desktop.ini")  # that file managers write; removed
 STAGED = (".json", ".jsonl", ".safetensors", ".arrow", ".npy", ".skops", *INDEX_SUFFIXES)
 # How names end in folders that are no stages. `work` holds settings, weights and samples.
@@ -30,6 +26,12 @@ ENDINGS = {
     "images": (*IMAGE_SUFFIXES, ".npy", *(medium(kind).suffix for kind in kinds())),
     "work": (".safetensors", ".json", ".jsonl", ".npy", ".png"),
 }
+# What Gobelin makes at the top of a run folder, beside the files that `forget` keeps, as
+# docs/reference/run_folder.md lists it.
+MADE = (
+    *(*STEPS, *ENDINGS, "complete.json", "files.safetensors"),
+    *("findings.jsonl", "exhibits.jsonl", "report.html", "report.md"),
+)
 
 
 def refuse_users_files(folder: RunFolder, kept: Sequence[str]) -> None:
@@ -61,7 +63,8 @@ def _others(folder: Path, left: set[str]) -> Iterator[str]:
 
 def _in_stages(folder: Path, place: Path) -> Iterator[str]:
     """The files below a folder of stages that no stage was written with. A killed command leaves
-    parts of a stage without its record: there the endings tell."""
+    parts of a stage without its record: there the endings tell. The index changes after it was
+    written, and is not looked at."""
     if not (place / STAGE_RECORD).is_file():
         for path in place.iterdir() if place.is_dir() else (place,):
             if path.is_dir():

@@ -114,9 +114,8 @@ def _own(folder: RunFolder | None, named: NamedRows) -> RecordedParts | None:
 
 def _trained(folder: RunFolder) -> bool:
     """Whether more than `check` was done in the run folder, or its test rows were looked at."""
-    made = {path.parent.relative_to(folder.folder) for path in folder.folder.rglob("stage.json")}
-    checked = {place for place in made if place.parts[0] == "encoders"} | {Path("verbs/check")}
-    return bool(made - checked) or (folder.folder / "ledger.jsonl").exists()
+    made = [s for s in folder.stages() if s.split("/")[0] != "encoders" and s != "verbs/check"]
+    return bool(made) or (folder.folder / "ledger.jsonl").exists()
 
 
 def _unless_torn(

@@ -162,8 +162,11 @@ class RowIndex:
 
     def values(self, hits: Sequence[Hit], columns: Sequence[str]) -> list[dict[str, Any]]:
         """{column: value} of rows that were found, in their order; columns that are not stored are
-        left out."""
+        left out. None of a saved run: it is written without cells, and what a stranger put there
+        may name files of this machine."""
         rows = self.compared
+        if self.fitted is None:
+            return [{} for _ in hits]
         if rows is None:
             stored = [c for c in columns if column_name(c) in self.table.known]
             by_id = self.table.values([hit.id for hit in hits], stored)

@@ -23,6 +23,7 @@ from typing import Any
 from gobelin.core import catalog, hub
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
+    STAGE_RECORD,
     file_hash,
     read_json,
     read_lines,
@@ -231,7 +232,7 @@ def _copy_stage(run: Run, stage: str, target: Path, places: Places) -> None:
             ) != 1:
                 content = told(content)
             write_json(copied, places.cut(content, names))
-    marked = target / stage / "stage.json"
+    marked = target / stage / STAGE_RECORD
     record = {k: v for k, v in read_json(marked).items() if k != "files"}  # times of this machine
     write_json(marked, record | {"hash": tree_hash(target / stage)})
 

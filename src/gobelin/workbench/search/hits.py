@@ -83,8 +83,6 @@ def found(space: RunSpace, parts: Sequence[Part], k: int, where: str = "") -> Hi
             space.folder.folder,
         )
     names = [column.name for column in schema.columns]
-    # A saved run is written without cells: what a stranger put there may name files of this machine
-    names = [] if space.folder.saved else names
     cells = space.index.values(hits, names) if hits else []
     if (own := schema.role("id")) is not None:  # as the user wrote it, not as a number
         cells = [c | {own: hit.id} if own in c else c for hit, c in zip(hits, cells, strict=True)]
