@@ -107,6 +107,8 @@ def test_a_strangers_file_is_used_or_refused_in_one_line(
         told = outcome(capsys, command, folder, *rest, *more.get(command, ()))
         # the page says which exhibit it can't draw
         assert told or command == "report", name
+        # nothing makes a file of a saved run again
+        assert golden == "run_folder" or "Delete it" not in told, told
 
 
 MODELS: dict[str, Callable[[dict[str, Any]], object]] = {

@@ -105,6 +105,13 @@ def used_up(error: BaseException) -> str | None:
     return None
 
 
+def first_line(error: BaseException, most: int = 160) -> str:
+    """The first line of an error's message, cut to `most` letters; its kind where it says
+    nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0][:most].rstrip(".") if said else type(error).__name__
+
+
 def why_damaged(error: BaseException) -> str:
     """Why a file of Gobelin's could not be read, in words that need no Python."""
     if isinstance(error, KeyError):
@@ -112,7 +119,7 @@ def why_damaged(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, ValueError | OSError | RuntimeError) and str(error).strip():
-        return str(error).strip().splitlines()[0]
+        return first_line(error)
     return "it holds other values than were written"
 
 

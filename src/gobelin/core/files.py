@@ -29,6 +29,7 @@ from gobelin.core.printable import encodable_json, safe_json
 from gobelin.core.temporary import temporary_beside
 
 STAGE_RECORD = "stage.json"  # in the folder of each stage of a run (`core.stages`)
+MANIFEST = "manifest.json"  # of run folders only one that `gobelin save` wrote has it
 KEPT = 2**26  # bytes of JSON that are kept between two passes over them
 # Errors of writing that a user can mend by choosing another place.
 UNWRITABLE = {
@@ -267,15 +268,21 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             raise ValueError("a line holds no object")
         return rows
     except ValueError as error:
-        raise GobelinError(
-            f"{path}: is damaged ({error}). Delete it and run the command again."
-        ) from error
+        raise GobelinError(f"{path}: is damaged ({error}). {made_anew(path)}") from error
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a safetensors file. Arrays are made contiguous first: the library would write the bytes
     of another memory layout as they are."""
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+
+
+def made_anew(path: Path, command: str = "the command") -> str:
+    """What to do about a damaged file of a run. No command makes a file of a saved run again."""
+    files = [[folder / name for name in (MANIFEST, "settings.json")] for folder in path.parents]
+    if any(all(map(os.path.isfile, pair)) for pair in files):
+        return "Use another copy of the saved run, or save the run again."
+    return f"Delete it and run {command} again."
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -287,7 +294,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     except (SafetensorError, OSError) as error:
         refuse_used_up(error)
         raise GobelinError(
-            f"{path}: can't be read as safetensors ({error}). Make it again."
+            f"{path}: can't be read as safetensors ({error}). {made_anew(path)}"
         ) from error
 
 
@@ -315,7 +322,7 @@ def mapped_arrays(path: Path) -> dict[str, np.ndarray]:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         refuse_used_up(error)
         raise GobelinError(
-            f"{path}: can't be read as safetensors ({error}). Make it again."
+            f"{path}: can't be read as safetensors ({error}). {made_anew(path)}"
         ) from error
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.errors import GobelinError, MissingExtra, first_line
 from gobelin.core.files import atomic_folder
 
 
@@ -47,7 +47,7 @@ def snapshot(
         )
     except Exception as error:  # the network's many ways to fail
         raise GobelinError(
-            f"{name}: can't be downloaded ({_line(error)}). Give a folder."
+            f"{name}: can't be downloaded ({first_line(error)}). Give a folder."
         ) from error
     return Path(folder)
 
@@ -113,7 +113,7 @@ def upload(
             )
     except Exception as error:
         raise GobelinError(
-            f"{name}: can't be uploaded ({_line(error)}). Log in with: hf auth login"
+            f"{name}: can't be uploaded ({first_line(error)}). Log in with: hf auth login"
         ) from error
     if public:
         raise GobelinError(
@@ -121,11 +121,6 @@ def upload(
             " name another one."
         )
     return str(address)
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error's message, or its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _library() -> ModuleType:

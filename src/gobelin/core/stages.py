@@ -19,9 +19,11 @@ from filelock import FileLock, Timeout
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError, UnusableValue, refuse_used_up, why_damaged
 from gobelin.core.files import (
+    MANIFEST,
     STAGE_RECORD,
     atomic_folder,
     disk_errors,
+    made_anew,
     read_json,
     read_lines,
     refuse_links,
@@ -34,7 +36,6 @@ from gobelin.core.progress import step
 
 STAGE_FORMAT = 1  # version of a stage's layout on disk
 LOCK = ".lock"
-MANIFEST = "manifest.json"  # only a folder that `gobelin save` wrote has one
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 Loaded = TypeVar("Loaded")
 # what reading raises where a file holds other values than were written
@@ -80,7 +81,7 @@ def right_values(stage: Path) -> Iterator[None]:
     except (*WRONG_VALUES, OSError) as error:
         refuse_used_up(error)
         raise UnusableValue(
-            f"{stage}: can't be read ({why_damaged(error)}). Delete it and run the command again."
+            f"{stage}: can't be read ({why_damaged(error)}). {made_anew(stage)}"
         ) from error
 
 
@@ -158,9 +159,8 @@ class RunFolder:
         except (OSError, parse.Unreadable) as error:
             refuse_used_up(error)
             reason = error.reason if isinstance(error, parse.Unreadable) else error.strerror
-            raise GobelinError(
-                f"{self.folder / name}: is damaged ({reason}). Delete it and run gobelin fit again."
-            ) from error
+            what = made_anew(self.folder / name, "gobelin fit")
+            raise GobelinError(f"{self.folder / name}: is damaged ({reason}). {what}") from error
 
     def clean(self) -> None:
         """Remove the temporary files and folders that killed writers left behind.
@@ -271,8 +271,7 @@ class RunFolder:
             return folder
         if tree_hash(folder) != record.get("hash"):
             raise GobelinError(
-                f"{folder}: was changed or damaged since it was written. Delete it and run the"
-                " command again."
+                f"{folder}: was changed or damaged since it was written. {made_anew(folder)}"
             )
         return folder
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gobelin.core import files
-from gobelin.core.errors import GobelinError, refuse_used_up
+from gobelin.core.errors import GobelinError, first_line, refuse_used_up
 from gobelin.core.parse import Unreadable
 
 FILE = "weights.safetensors"
@@ -119,7 +119,6 @@ def _damage(folder: Path) -> Iterator[None]:
             yield
     except (SafetensorError, RuntimeError, OSError) as error:
         refuse_used_up(error)
-        first = str(error).strip().split("\n")[0]
         raise GobelinError(
-            f"{folder}: {FILE} is missing or damaged ({first}). Fit it again."
+            f"{folder}: {FILE} is missing or damaged ({first_line(error)}). Fit it again."
         ) from error

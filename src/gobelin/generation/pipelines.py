@@ -84,7 +84,7 @@ def _located(model: str, revision: str, local_only: bool) -> tuple[Path, bool]:
         if local_only:
             raise GobelinError(
                 f"pretrained: {model}: no such folder here, and no such pipeline in the hub's"
-                " cache. Give a folder, or let it be downloaded: --set"
-                " generator.settings.local_only=false."
+                f" cache. Run: hf download {model}. Or name a folder when you fit, or let fit"
+                " download it: --set generator.settings.local_only=false."
             ) from error
         raise GobelinError(f"pretrained: {error}") from error

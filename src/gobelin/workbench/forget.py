@@ -30,7 +30,7 @@ from gobelin.core.stages import LOCK, RunFolder
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import Schema
 from gobelin.data.read import read
-from gobelin.data.split.parts import RecordedParts, TrainedNames
+from gobelin.data.split.parts import RecordedParts, TrainedNames, group_name
 from gobelin.embedding.columns import schema
 from gobelin.evidence.findings import Finding
 from gobelin.prediction.fusion_choice import AUTO, BEST_OF_ALL, POOL
@@ -67,7 +67,7 @@ def forget(
     simply run again, and goes on where it stopped.
     """
     chain = opened(run, progress, None)
-    folder, plan = chain.folder, _Plan.stored(chain.folder, group)
+    folder, (group, plan) = chain.folder, _named(chain.folder, group)
     before = _record_of(folder, group, plan)
     refuse_users_files(folder, (*KEPT, *KEPT_TOO))
     after = _without(chain, before, group)
@@ -94,6 +94,23 @@ def forget(
     return [_finding(plan, folder), *(_told(note) for note in plan.told)]
 
 
+def _named(folder: RunFolder, group: str) -> tuple[str, _Plan | None]:
+    """The group as the run names it (the user may type an accent as two letters), and the plan of
+    a command that was killed."""
+    plan, found = _Plan.stored(folder), parts.recorded(folder)
+    known = {} if found is None else found.part_of
+    for name in dict.fromkeys((group, group_name(group))):
+        if name in known or (plan is not None and plan.group == fingerprint(name)):
+            group = name
+            break
+    if plan is not None and plan.group != fingerprint(group):
+        raise GobelinError(
+            f"--group {group}: a command that forgets another group was stopped in"
+            f" {folder.folder}. Run that one again first."
+        )
+    return group, plan
+
+
 @dataclass(frozen=True)
 class _Plan:
     """What `forget` has decided, kept beside the run until it has ended: what it is about to remove
@@ -109,23 +126,17 @@ class _Plan:
     told: list[str]  # about exports
 
     @staticmethod
-    def stored(folder: RunFolder, group: str) -> _Plan | None:
-        """The plan of a command that was killed. Raises GobelinError for that of another group."""
+    def stored(folder: RunFolder) -> _Plan | None:
+        """The plan of a command that was killed."""
         path = folder.folder / PLAN
         if not path.is_file():
             return None
         try:
-            plan = _Plan(**read_json(path))
+            return _Plan(**read_json(path))
         except TypeError as error:
             raise GobelinError(
                 f"{path}: is damaged. Fit the run again without the group."
             ) from error
-        if plan.group != fingerprint(group):
-            raise GobelinError(
-                f"--group {group}: a command that forgets another group was stopped in"
-                f" {folder.folder}. Run that one again first."
-            )
-        return plan
 
 
 def _planned(chain: Run, rows: Rows, group: str, part: str) -> _Plan:
@@ -216,8 +227,9 @@ def _rows(settings: Settings, whole: Dataset, after: RecordedParts, group: str) 
     names = list(rows.named.by(after.naming))
     if held := names.count(group):
         raise GobelinError(
-            f"{whole.source}: still has {held} rows of {group!r}. Delete them there, with their"
-            " files, and run the same command again; forget changes no file of yours."
+            f"{whole.source}: still has {held} rows of {group!r} (first: row"
+            f" {whole.ids[names.index(group)]}). Delete them there, with their files, and run the"
+            " same command again; forget changes no file of yours."
         )
     missing, new = after.missing(rows.named), set(names) - set(after.part_of)
     if missing or new:

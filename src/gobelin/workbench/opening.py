@@ -67,7 +67,8 @@ def opened(run: str | Path, progress: Progress, settings: Mapping[str, Any] | No
     settings = upgraded(config.nested(settings or {}))
     stored = replay.stored(folder)
     if folder.saved:
-        stored = portable(stored, names_of(restored(folder.stored("schema.json"))))
+        known = restored(folder.stored("schema.json"), folder.folder / "schema.json")
+        stored = portable(stored, names_of(known))
     if settings:
         values = config.merge(replay.without_replaced(stored, settings), settings)
         built = config.build(Settings, values, "settings").completed()

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from gobelin.core.arguments import typed
-from gobelin.core.errors import MOST_NAMES, GobelinError
+from gobelin.core.errors import MOST_NAMES, GobelinError, first_line
 from gobelin.core.progress import counted
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
@@ -136,7 +136,7 @@ def _told(data: bytes, anchors: str) -> tuple[str, str]:
     except UnidentifiedImageError:
         return UNREADABLE, _unopened(data)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return UNREADABLE, f"can't be opened ({str(error)[:60]})"
+        return UNREADABLE, f"can't be opened ({first_line(error, 60)})"
     if manifest is None:
         marked = MARKED if is_marked(data) else UNMARKED
         if c2pa.SIGNED in lineage:

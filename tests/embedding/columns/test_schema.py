@@ -20,7 +20,7 @@ from gobelin.embedding.columns import schema
 from gobelin.embedding.columns.schema import Choices
 from gobelin.embedding.encoders import Sample
 
-N = 60
+N, FILE = 60, Path("schema.json")
 WORDS = "red green small old wooden house tree bird river stone bright cold".split()
 RNG = np.random.default_rng(0)
 
@@ -227,10 +227,10 @@ def test_written_and_read_again() -> None:
         planted("price", "sentence", "film", "day"), "price", fields={"s": ("sentence",)}
     )
     written = json.loads(json.dumps(schema.described(found)))
-    assert schema.restored(written) == found
+    assert schema.restored(written, FILE) == found
     assert all(set(field) == {"name", "encoder", "columns"} for field in written["fields"])
     kinds = {"s": "text", "table": "date"}  # `price` is the target: the table is dates alone
-    assert {f.name: f.kind for f in schema.restored(written).fields} == kinds
+    assert {f.name: f.kind for f in schema.restored(written, FILE).fields} == kinds
 
 
 def test_a_table_of_several_kinds_is_a_table() -> None:
@@ -276,14 +276,14 @@ def test_a_stored_schema_with_values_of_another_type_is_damaged(key: str, value:
     table = pa.table({"a": ["x", "y"] * 30, "b": ["1.5", "2"] * 30})
     dataset = Dataset(table, Path(), "x.csv")
     stored = schema.described(schema.infer(dataset, "a", Choices()))
-    assert schema.restored(json.loads(json.dumps(stored)))
+    assert schema.restored(json.loads(json.dumps(stored)), FILE)
     for inner, wrong in ((key, value), ("levels", [value]), ("missing", [value])):
         tree = json.loads(json.dumps(stored))
         tree["columns"][0][inner] = wrong
         with pytest.raises(GobelinError, match="is damaged"):
-            schema.restored(tree)
+            schema.restored(tree, FILE)
     for field in ("name", "encoder"):
         tree = json.loads(json.dumps(stored))
         tree["fields"][0][field] = value
         with pytest.raises(GobelinError, match="is damaged"):
-            schema.restored(tree)
+            schema.restored(tree, FILE)

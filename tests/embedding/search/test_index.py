@@ -283,7 +283,7 @@ def test_a_damaged_file_is_one_line(harm: Callable[[bytes], bytes], tmp_path: Pa
     for path in listed(tmp_path / "index"):
         whole = path.read_bytes()
         path.write_bytes(harm(whole))
-        with pytest.raises(GobelinError, match="is damaged .*Delete it and search again"):
+        with pytest.raises(GobelinError, match="is damaged .*run gobelin search again"):
             Index(tmp_path / "index", "one")
         path.write_bytes(whole)
     Index(tmp_path / "index", "one")
@@ -294,7 +294,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     for path in [p for p in listed(tmp_path / "index") if p.suffix != ".txn"]:
         whole = path.read_bytes()
         path.unlink()
-        with pytest.raises(GobelinError, match="is damaged .*Delete it and search again") as caught:
+        with pytest.raises(GobelinError, match="is damaged .*run gobelin search again") as caught:
             Index(tmp_path / "index", "one").nearest(np.ones(6) / 6**0.5, 3)
         assert "\n" not in str(caught.value)
         path.write_bytes(whole)

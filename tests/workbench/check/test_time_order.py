@@ -66,7 +66,7 @@ def test_a_planted_future_is_found_and_said(
     assert found["look_ahead"].value == 15 and found["look_ahead"].n == N
     assert found["look_ahead"].rows[:2] == ("row 3", "row 13")
     assert found["tells_more_than_the_past"].scope == {"column": "future"}
-    assert "15 of 150 cells reach past day of their row, by up to 2 samples" in caplog.text
+    assert "15 of 150 cells reach past day of their row; cut there" in caplog.text
     assert "--set leave_out=future" in caplog.text
     shown = json.loads((tmp_path / "run/verbs/check/look_ahead.json").read_text())
     assert len(shown["rows"]) == 15

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 from gobelin.data.budget import decoding
 from gobelin.data.dicom.files import is_dicom
 from gobelin.data.dicom.pictures import picture
@@ -110,7 +110,7 @@ def upright(data: bytes, settings: Opening, side: int = 0) -> Iterator[Image.Ima
         except UnidentifiedImageError as error:
             raise BadCell(f"is {unidentified(data[:HEAD])}") from error
         except Exception as error:  # Pillow's decoders raise many kinds of errors on damaged files
-            raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
+            raise BadCell(f"is damaged ({first_line(error, 60)})") from error
         yield image
 
 

@@ -12,6 +12,7 @@ import re
 from types import ModuleType
 from xml.etree import ElementTree
 
+from gobelin.core.errors import first_line
 from gobelin.data.files import BadCell
 from gobelin.data.image.svg_process import DRAWER, library_folder
 
@@ -50,12 +51,12 @@ def as_png(data: bytes) -> tuple[bytes, str]:
             raise BadCell("is a drawing (SVG) that declares entities")
         root = ElementTree.fromstring(text)  # noqa: S314 - without entities nothing grows
     except (ValueError, ElementTree.ParseError) as error:
-        raise BadCell(f"is a damaged drawing (SVG): {str(error)[:60]}") from error
+        raise BadCell(f"is a damaged drawing (SVG): {first_line(error, 60)}") from error
     _check(root)
     try:
         png = DRAWER.png(text, folder)
     except ValueError as error:
-        raise BadCell(f"is a damaged drawing (SVG): {str(error)[:60]}") from error
+        raise BadCell(f"is a damaged drawing (SVG): {first_line(error, 60)}") from error
     texts = any(_name(element) == "text" for element in root.iter())
     return png, "SVG without its texts" if texts else "SVG"
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from gobelin.core.arrow_headers import unpacked_bytes
 from gobelin.core.arrow_sizes import written_bytes
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError, repeated
+from gobelin.core.errors import GobelinError, first_line, repeated
 from gobelin.core.files import read_json
 from gobelin.core.special import special
 from gobelin.data.budget import refuse, refuse_table
@@ -53,10 +53,9 @@ class Huggingface:
         try:
             return pa.concat_tables(tables, promote_options="permissive"), path
         except pa.ArrowInvalid as error:
-            first = str(error).splitlines()[0]
             raise GobelinError(
-                f"{path}: its splits have different columns ({first}). Give the folder of one"
-                " split."
+                f"{path}: its splits have different columns ({first_line(error)}). Give the"
+                " folder of one split."
             ) from error
 
 
@@ -93,8 +92,9 @@ def _split(folder: Path, unpacked: _Unpacked) -> pa.Table:
         rows = written_bytes(table)
         unpacked.afford_rows(int((rows if chosen is None else rows[chosen.to_numpy()]).sum()))
     except (pa.ArrowException, IndexError) as error:
-        reason = (str(error).splitlines() or ["empty"])[0][:80]
-        raise GobelinError(f"{folder}: can't be read ({reason}). {REMEDY}") from error
+        raise GobelinError(
+            f"{folder}: can't be read ({first_line(error, 80)}). {REMEDY}"
+        ) from error
     if chosen is not None:
         try:
             table = table.take(chosen)
@@ -123,8 +123,8 @@ def _files(folder: Path, state: dict[str, Any], key: str, unpacked: _Unpacked) -
                     tables.append(reader.read_all())
                 tables[-1].validate(full=True)  # Arrow follows offsets wherever they lead
         except (pa.ArrowException, OSError, ValueError) as error:
-            reason = (str(error).splitlines() or ["empty"])[0][:80]
-            raise GobelinError(f"{folder / name}: can't be read ({reason}). {REMEDY}") from error
+            why = first_line(error, 80)
+            raise GobelinError(f"{folder / name}: can't be read ({why}). {REMEDY}") from error
         rows += tables[-1].num_rows
         refuse(str(folder), "rows", rows)
     if not tables:

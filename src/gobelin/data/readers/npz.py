@@ -19,7 +19,7 @@ import pyarrow as pa
 from PIL import Image
 
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError, some
+from gobelin.core.errors import GobelinError, first_line, some
 from gobelin.data.budget import refuse
 from gobelin.data.dataset import declared
 from gobelin.data.files import BadCell
@@ -54,8 +54,8 @@ class Npz:
             raise GobelinError(f"{path}: {error}. Write it again with numpy.savez.") from error
         except DAMAGED_ZIP as error:
             raise GobelinError(
-                f"{path}: is no .npz file, or is damaged ({str(error)[:60]}). Write it again with"
-                " numpy.savez."
+                f"{path}: is no .npz file, or is damaged ({first_line(error, 60)}). Write it"
+                " again with numpy.savez."
             ) from error
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError, repeated
+from gobelin.core.errors import GobelinError, first_line, repeated
 from gobelin.data.budget import refuse
 from gobelin.data.dataset import ordered
 from gobelin.data.tables.class_names import with_class_names
@@ -39,7 +39,7 @@ class Parquet:
                     validate_texts(chunk)
         except (pa.ArrowException, OSError, ValueError) as error:  # names may be no UTF-8
             raise GobelinError(
-                f"{path}: can't be read as Parquet ({(str(error).splitlines() or ['empty'])[0]})."
+                f"{path}: can't be read as Parquet ({first_line(error)})."
             ) from error
         if not table.num_rows:
             raise GobelinError(f"{path}: holds no row. At least one was expected.")

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from gobelin.core import parse
 from gobelin.core.config import settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 from gobelin.core.printable import counted
 from gobelin.data.budget import limits, refuse, refuse_table
 from gobelin.data.dataset import declared
@@ -139,8 +139,8 @@ def _rows(shard: Path, name: str, left_out: Counter[str]) -> Iterator[Row]:
                 yield row
     except (tarfile.TarError, EOFError, OSError, ValueError, RecursionError) as error:
         raise GobelinError(
-            f"{shard}: is no tar archive that is read, or is damaged ({str(error)[:60]}). Pack it"
-            " again, without compression."
+            f"{shard}: is no tar archive that is read, or is damaged ({first_line(error, 60)})."
+            " Pack it again, without compression."
         ) from error
 
 

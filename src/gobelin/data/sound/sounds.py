@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.errors import GobelinError, MissingExtra, first_line
 from gobelin.data.budget import decoding
 from gobelin.data.fields import Cell, Field
 from gobelin.data.files import (
@@ -117,7 +117,7 @@ def open_sound(
             f"is no sound, or is damaged ({error.error_string.strip('. ')[:60]})"
         ) from error
     except Exception as error:  # a decoder may stumble over a damaged file in any way
-        raise BadCell(f"is damaged ({str(error)[:60] or type(error).__name__})") from error
+        raise BadCell(f"is damaged ({first_line(error, 60)})") from error
     if not read:
         raise BadCell("has no samples")
     change = (

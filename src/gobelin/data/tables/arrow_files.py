@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gobelin.core.arrow_headers import unpacked_bytes
 from gobelin.core.arrow_sizes import written_bytes
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 from gobelin.data.budget import MEGABYTE, limits
 
 HEAD = 8  # bytes before the stream of messages in a file
@@ -39,9 +39,9 @@ def read_table(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        reason = (str(error).splitlines() or ["empty"])[0][:80]
         raise GobelinError(
-            f"{path}: can't be read ({reason}). Use another copy of the run, or make it anew."
+            f"{path}: can't be read ({first_line(error, 80)}). Use another copy of the run, or make"
+            " it anew."
         ) from error
     if size > max(limits().table_mb * MEGABYTE, LARGER * path.stat().st_size):
         raise GobelinError(

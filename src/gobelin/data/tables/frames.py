@@ -22,7 +22,7 @@ import pyarrow as pa
 from PIL import Image
 
 from gobelin.core import parse
-from gobelin.core.errors import GobelinError, repeated
+from gobelin.core.errors import GobelinError, first_line, repeated
 from gobelin.data.dataset import FILE_TYPE, Dataset, ordered
 from gobelin.data.image.images import png_bytes
 from gobelin.data.provenance.marks import marks_of
@@ -167,7 +167,7 @@ def _read(value: Any, source: str, name: str) -> Any:  # noqa: ANN401
     try:
         return _cell(value, source, name)
     except (OSError, ValueError, OverflowError) as error:
-        reason = str(error)[:200] or type(error).__name__
+        reason = first_line(error, 200)
     except RecursionError:
         reason = "its lists are too many levels deep"
     raise GobelinError(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gobelin.core.errors import GobelinError, MissingExtra
+from gobelin.core.errors import GobelinError, MissingExtra, first_line
 from gobelin.data.tables.class_names import written_out
 
 # a command makes paths whole, so the working folder may stand before the name
@@ -55,10 +55,9 @@ def hub_table(name: str, part: str = "") -> pa.Table:
     except GobelinError:
         raise
     except Exception as error:  # the library raises many kinds of errors
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise GobelinError(
-            f"hf://{name}: can't be fetched ({reason}). Check the name and the network, or load it"
-            " yourself and give the folder that save_to_disk writes."
+            f"hf://{name}: can't be fetched ({first_line(error)}). Check the name and the network,"
+            " or load it yourself and give the folder that save_to_disk writes."
         ) from error
 
 

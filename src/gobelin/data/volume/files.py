@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 from gobelin.data.budget import decoding
 from gobelin.data.dicom.files import is_dicom
 from gobelin.data.dicom.series import open_files, open_folder
@@ -197,7 +197,7 @@ def _open_npz(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
             with decoding(_needed(header)), npz_member(archive, grids[0]) as file:
                 return _of_array(npy_array(file, _affordable), spacing)
     except DAMAGED_ZIP as error:
-        raise BadCell(f"is no .npz file, or is damaged ({str(error)[:60]})") from error
+        raise BadCell(f"is no .npz file, or is damaged ({first_line(error, 60)})") from error
 
 
 def _three_numbers(header: NpyHeader) -> None:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from gobelin.core.errors import MissingExtra
+from gobelin.core.errors import MissingExtra, first_line
 from gobelin.data.budget import decoding
 from gobelin.data.files import BadCell, afford, cell_path
 from gobelin.data.values.narrow import float32
@@ -87,7 +87,7 @@ def open_nifti(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
             except (EOFError, zlib.error) as error:
                 raise BadCell("is cut short") from error
             except Exception as error:  # nibabel raises many kinds of errors on damaged files
-                raise BadCell(f"is damaged ({_first_line(error)})") from error
+                raise BadCell(f"is damaged ({first_line(error)})") from error
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def read_header(stream: BinaryIO) -> Any:  # noqa: ANN401 - of nibabel
     try:
         block = stream.read(HEADER_BYTES)
     except (EOFError, OSError, zlib.error) as error:
-        raise BadCell(f"is damaged ({_first_line(error)})") from error
+        raise BadCell(f"is damaged ({first_line(error)})") from error
     if not is_nifti(block):
         raise BadCell("is no NIfTI file")
     kind = library.Nifti2Header if block[4:7] in (b"n+2", b"ni2") else library.Nifti1Header
@@ -148,7 +148,7 @@ def checked(header: Any, files: Files) -> tuple[Any, int]:  # noqa: ANN401
         stored, shape = header.get_data_dtype(), tuple(map(int, header.get_data_shape()))
         start = int(header["vox_offset"])
     except Exception as error:  # nibabel raises many kinds of errors on damaged headers
-        raise BadCell(f"has a damaged header ({_first_line(error)})") from error
+        raise BadCell(f"has a damaged header ({first_line(error)})") from error
     if not shape or min(shape) < 1:
         raise BadCell(f"has no voxels ({' x '.join(map(str, shape)) or 'no axes'})")
     axes = len(shape)
@@ -272,7 +272,3 @@ def _spacing(
         notes.append("no spacing in the header, equal sides are assumed")
         return None
     return depth, height, width
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:60] or type(error).__name__

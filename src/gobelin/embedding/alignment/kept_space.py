@@ -75,7 +75,7 @@ def base_with_encoder(settings: Align, field: Field) -> RunFolder | None:
     run = base_run(settings)
     if run is None:
         return None
-    stored = schema.restored(run.stored("schema.json"), str(run.folder / "schema.json"))
+    stored = schema.restored(run.stored("schema.json"), run.folder / "schema.json")
     stage = f"encoders/{file_name(field.name)}"
     return run if field in stored.fields and run.has(stage) else None
 

@@ -9,12 +9,14 @@ import mimetypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gobelin.core import catalog
 from gobelin.core.errors import GobelinError, nearest, repeated, some, why_damaged
+from gobelin.core.files import made_anew
 from gobelin.core.shell import set_option
 from gobelin.data.dataset import Dataset
 from gobelin.data.fields import FILE_KINDS, ROLES, Bid, Column, Field, Schema, set_kind
@@ -376,7 +378,7 @@ def described(schema: Schema) -> dict[str, Any]:
     }
 
 
-def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
+def restored(values: Mapping[str, Any], where: Path) -> Schema:
     """The inverse of `described`. where: the file, for messages. Raises GobelinError: damaged."""
     try:
         columns = tuple(
@@ -396,5 +398,5 @@ def restored(values: Mapping[str, Any], where: str = "schema.json") -> Schema:
         return Schema(columns, fields, tuple(values["unread"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GobelinError(
-            f"{where}: is damaged ({why_damaged(error)}). Delete it and run gobelin fit again."
+            f"{where}: is damaged ({why_damaged(error)}). {made_anew(where, 'gobelin fit')}"
         ) from error

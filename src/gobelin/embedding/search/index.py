@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from gobelin.core.errors import GobelinError, some
-from gobelin.core.files import fingerprint, read_json, write_json
+from gobelin.core.files import fingerprint, made_anew, read_json, write_json
 from gobelin.core.printable import counted
 from gobelin.data.dataset import SPLIT_COLUMN
 from gobelin.embedding.search.index_rows import (
@@ -110,8 +110,8 @@ def _opened(folder: Path) -> Any:  # noqa: ANN401 - a lancedb.table.Table
     if keys:
         names = some(sorted(key.decode("utf-8", "replace")[:80] for key in keys))
         raise GobelinError(
-            f"{folder}: holds metadata that no index has ({names}). Delete it and search again, or"
-            " use another copy."
+            f"{folder}: holds metadata that no index has ({names})."
+            f" {made_anew(folder, 'gobelin search')}"
         )
     return table
 

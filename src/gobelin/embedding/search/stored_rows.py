@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from gobelin.core.errors import GobelinError, why_damaged
-from gobelin.core.files import mapped_arrays, read_json, write_json
+from gobelin.core.files import made_anew, mapped_arrays, read_json, write_json
 from gobelin.data.tables.arrow_files import read_table, write_table
 from gobelin.embedding.alignment.align import Alignment
 from gobelin.embedding.features import Embeddings
@@ -117,8 +117,8 @@ class StoredRows:
             return Description(fields, scale, str(values["root"]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise GobelinError(
-                f"{self.folder / DESCRIPTION}: is damaged ({why_damaged(error)}). Delete"
-                f" {self.folder} and search again."
+                f"{self.folder}: is damaged ({DESCRIPTION}: {why_damaged(error)})."
+                f" {made_anew(self.folder, 'gobelin search')}"
             ) from error
 
     @cached_property

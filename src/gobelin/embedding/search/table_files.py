@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gobelin.core.errors import GobelinError, refuse_used_up
-from gobelin.core.files import file_hash, read_json, write_json
+from gobelin.core.files import file_hash, made_anew, read_json, write_json
 
 MOST_BYTES = 2**26  # of a manifest or a transaction; those of a million rows have some kilobytes
 LEFT = r"|\.tmp\w*|[\w.-]+#\d+"  # what a killed process leaves; Lance reads none of it
@@ -75,8 +75,8 @@ def refuse_outside(folder: Path) -> None:
                 _check_transaction(_bytes(path))
         except _Outside as error:
             raise GobelinError(
-                f"{folder}: refers to files outside of it ({path.name[:40]}: {error}). Delete it"
-                " and search again, or use another copy."
+                f"{folder}: refers to files outside of it ({path.name[:40]}: {error})."
+                f" {made_anew(folder, 'gobelin search')}"
             ) from error
 
 
@@ -202,10 +202,7 @@ def damaged(folder: Path, why: object) -> GobelinError:
     why = " ".join(str(why).split())[:120]
     if closed:
         return GobelinError(f"{folder}: can't be read ({why}). Look at its permissions.")
-    return GobelinError(
-        f"{folder}: is damaged ({why}). Delete it and search again: it is written again from the"
-        " run's data."
-    )
+    return GobelinError(f"{folder}: is damaged ({why}). {made_anew(folder, 'gobelin search')}")
 
 
 def list_files(folder: Path) -> None:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from gobelin.core import files, weights
 from gobelin.core.config import setting, settings_class
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 from gobelin.core.machine import Runtime, generator
 from gobelin.generation.fitting import blocks, few_images, training_identity
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
@@ -36,7 +36,7 @@ from gobelin.generation.pipelines import open_pipeline
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.dcgan import FACES_PACKAGE, faces
 from gobelin.networks.hub_model import PLACE_SETTINGS
-from gobelin.networks.pipelines.calls import fitted_signal, line
+from gobelin.networks.pipelines.calls import fitted_signal
 from gobelin.networks.pipelines.denoise import AdapterTraining
 from gobelin.networks.pipelines.pipeline import ImageRequest
 from gobelin.networks.training.training import TrainingSettings, run
@@ -174,7 +174,7 @@ class Pretrained:
                 engine.pipeline.load_lora(lora)
             except (SafetensorError, RuntimeError, OSError) as error:
                 raise GobelinError(
-                    f"{folder}: weights.safetensors is damaged ({line(error)}). Fit it again."
+                    f"{folder}: weights.safetensors is damaged ({first_line(error)}). Fit it again."
                 ) from error
         sampler = PretrainedSampler(
             settings, engine, lora, runtime, tuple(config["notes"]), tuple(config["history"])

@@ -169,8 +169,3 @@ def fitted_signal(images: np.ndarray, size: tuple[int, int, int]) -> Tensor:
     return functional.interpolate(
         signal, size[:2], mode="bicubic", align_corners=False, antialias=True
     ).clamp(-1, 1)
-
-
-def line(error: Exception) -> str:
-    """The first line of an error's message, at most 160 characters."""
-    return str(error).strip().split("\n")[0][:160] or type(error).__name__

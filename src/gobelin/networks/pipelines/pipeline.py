@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from gobelin.core import hub
-from gobelin.core.errors import GobelinError
+from gobelin.core.errors import GobelinError, first_line
 from gobelin.core.machine import derived_seed
 from gobelin.networks.convolution import pixels_of
 from gobelin.networks.pipelines.calls import (
@@ -28,7 +28,6 @@ from gobelin.networks.pipelines.calls import (
     arguments,
     drawn_from,
     fitted_signal,
-    line,
     no_bars,
     quiet,
     size_of,
@@ -79,7 +78,8 @@ def opened(diffusers: ModuleType, transformers: ModuleType, folder: Path) -> Any
             )
     except OPENING_ERRORS as error:
         raise GobelinError(
-            f"pretrained: {folder}: can't be opened ({line(error)}). Copy or download it again."
+            f"pretrained: {folder}: can't be opened ({first_line(error)}). Copy or download it"
+            " again."
         ) from error
     if any("newly initialized" in text for text in messages):
         raise GobelinError(

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gobelin.core import files, parse
-from gobelin.core.errors import GobelinError, refuse_used_up
+from gobelin.core.errors import GobelinError, refuse_used_up, why_damaged
 
 State = dict[str, Any]  # nested mappings and lists of tensors and of JSON values
 
@@ -45,8 +45,7 @@ def read_checkpoint(path: Path, identity: str) -> State | None:
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         refuse_used_up(error)
         raise GobelinError(
-            f"{path}: is damaged ({type(error).__name__}: {error}). Delete it: the training starts"
-            " again."
+            f"{path}: is damaged ({why_damaged(error)}). Delete it: the training starts again."
         ) from error
     return state
 

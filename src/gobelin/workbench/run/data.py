@@ -119,7 +119,7 @@ class RunData:
         path = self.folder.folder / "schema.json"
         if not (self.settings.data.fingerprint and path.is_file()):
             return self.rows.schema
-        return schema.restored(self.folder.stored("schema.json"), str(path))
+        return schema.restored(self.folder.stored("schema.json"), path)
 
 
 def _in_keys(encoder: str, settings: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from gobelin.core import config
 from gobelin.core.config import COUNTED
 from gobelin.core.errors import GobelinError
+from gobelin.core.files import made_anew
 from gobelin.core.stages import RunFolder
 from gobelin.workbench.run.settings import upgraded
 
@@ -20,7 +21,7 @@ def stored(folder: RunFolder) -> dict[str, Any]:
 
     A run of before there were two predictors keeps the one that it has, until `fit` runs again.
     """
-    settings = folder.stored("settings.json")
+    settings, path = folder.stored("settings.json"), folder.folder / "settings.json"
     needed = {
         "data": ("path", "target", "fingerprint"),
         "runtime": KEPT_BY_RUN,
@@ -31,8 +32,7 @@ def stored(folder: RunFolder) -> dict[str, Any]:
         values = settings.get(group) if isinstance(settings, dict) else None
         if not isinstance(values, dict) or not set(names) <= set(values):
             raise GobelinError(
-                f"{folder.folder / 'settings.json'}: is damaged (incomplete under {group!r})."
-                " Delete it and run gobelin fit again."
+                f"{path}: is damaged (incomplete under {group!r}). {made_anew(path, 'gobelin fit')}"
             )
     return {"refit": False, **upgraded(settings)}
 

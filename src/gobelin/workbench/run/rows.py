@@ -128,7 +128,7 @@ def _schema(settings: Settings, whole: Dataset, folder: RunFolder | None) -> Sch
         same &= stored["data"].get("target") == settings.data.target
         if same and stored["data"].get("fingerprint") == whole.fingerprint:
             if (folder.folder / "schema.json").is_file():
-                where = str(folder.folder / "schema.json")
+                where = folder.folder / "schema.json"
                 return schema.restored(folder.stored("schema.json"), where)
     return schema.infer(whole, target, settings.choices)
 

@@ -23,6 +23,7 @@ from typing import Any
 from gobelin.core import catalog, hub
 from gobelin.core.errors import GobelinError
 from gobelin.core.files import (
+    MANIFEST,
     STAGE_RECORD,
     file_hash,
     read_json,
@@ -33,7 +34,7 @@ from gobelin.core.files import (
 )
 from gobelin.core.machine import environment
 from gobelin.core.shell import shell_word
-from gobelin.core.stages import MANIFEST, WRONG_VALUES, RunFolder
+from gobelin.core.stages import WRONG_VALUES, RunFolder
 from gobelin.data.provenance.marks import read_lineage
 from gobelin.embedding.columns import schema
 from gobelin.evidence.findings import Finding

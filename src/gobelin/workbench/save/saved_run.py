@@ -11,8 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from gobelin.core import parse
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import file_hash, refuse_links
-from gobelin.core.stages import MANIFEST
+from gobelin.core.files import MANIFEST, file_hash, refuse_links
 from gobelin.embedding.search.index import INDEX_SUFFIXES
 from gobelin.networks.pipelines.folder import PICKLED
 from gobelin.workbench.run.row_index import INDEX
