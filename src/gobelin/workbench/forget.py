@@ -228,8 +228,8 @@ def _rows(settings: Settings, whole: Dataset, after: RecordedParts, group: str) 
     if held := names.count(group):
         raise GobelinError(
             f"{whole.source}: still has {held} rows of {group!r} (first: row"
-            f" {whole.ids[names.index(group)]}). Delete them there, with their files, and run the"
-            " same command again; forget changes no file of yours."
+            f" {rows.dataset.ids[names.index(group)]}). Delete them there, with their files, and"
+            " run the same command again; forget changes no file of yours."
         )
     missing, new = after.missing(rows.named), set(names) - set(after.part_of)
     if missing or new:

@@ -369,13 +369,9 @@ def weights_of(dataset: Dataset, schema: Schema) -> np.ndarray:
 def described(schema: Schema) -> dict[str, Any]:
     """The schema as schema.json holds it: without the fields' kinds, which follow from the
     columns."""
-    return {
-        "columns": [vars(c) for c in schema.columns],
-        "fields": [
-            {"name": f.name, "encoder": f.encoder, "columns": f.columns} for f in schema.fields
-        ],
-        "unread": list(schema.unread),
-    }
+    columns = [vars(c) for c in schema.columns]
+    fields = [{"name": f.name, "encoder": f.encoder, "columns": f.columns} for f in schema.fields]
+    return {"columns": columns, "fields": fields, "unread": list(schema.unread)}
 
 
 def restored(values: Mapping[str, Any], where: Path) -> Schema:
