@@ -116,3 +116,64 @@ def test_a_folder_that_cannot_be_opened_itself_is_one_line(
     with pytest.raises(GobelinError, match=r"pets: can't be opened \(Permission denied\)"):
         work(folder)
     assert not caplog.messages
+
+
+def strange(folder: Path) -> set[str]:
+    """Puts names of no file into the folder; their names."""
+    made = {
+        "pipe.png": None,
+        "dead.png": "nowhere",
+        "circle.png": "circle.png",
+        "long.png": "a" * 300,
+        "below.png": "dead.png/b",
+    }
+    for name, target in made.items():
+        if target is None:
+            os.mkfifo(folder / name)
+        else:
+            (folder / name).symlink_to(target)
+    return set(made)
+
+
+def test_names_of_no_file_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = pictures(tmp_path / "pets", *CLASSES)
+    strange(folder)
+    strange(folder / "cat")
+    (folder / "cat" / "linked.png").symlink_to("1.png")  # a file
+    names = ["cat/1.png", "cat/linked.png", "cat/old/2.png", "dog/3.png", "emu/4.png"]
+    assert read(folder).values("image") == names
+    (told,) = [m for m in caplog.messages if "no files" in m]
+    assert "10 names that are no files" in told and "(first: below.png)" in told
+    caplog.clear()
+    flat = pictures(tmp_path / "flat", "1.png", "2.png")
+    strange(flat)
+    assert len(read(flat)) == 2
+    assert "5 names that are no files" in caplog.text
+
+
+def test_names_of_no_file_among_dicom_are_counted_without_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for k in range(2):
+        cube = np.random.default_rng(k).integers(0, 999, (4, 6, 8)).astype(np.int16)
+        folder = tmp_path / "in" / f"Quorlene{k}"
+        slices(folder, cube, SeriesInstanceUID=uid("ct", k), PatientID=str(k))
+    strange(folder)
+    (tmp_path / "in" / "linked").symlink_to(folder)
+    (folder / "away.dcm").symlink_to(tmp_path)
+    assert len(read(tmp_path / "in")) == 2
+    assert "7 names that are no files" in caplog.text and "below.png" not in caplog.text
+
+
+def test_verify_passes_over_nothing(tmp_path: Path) -> None:
+    folder = pictures(tmp_path / "made", "1.png", "more/2.png")
+    names = strange(folder / "more")
+    (tmp_path / "other").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "other")
+    (folder / "export.parquet").write_bytes(b"cut short")
+    told = {one.scope["image"]: one.verdict for one in verify(folder)}
+    unread = {f"more/{name}" for name in names} | {"linked/", "export.parquet"}
+    assert {name for name, verdict in told.items() if verdict == "unreadable"} == unread
+    assert set(told) == unread | {"1.png", "more/2.png"}
+    with pytest.raises(GobelinError, match="can't be read as Parquet"):
+        verify(folder / "export.parquet")

@@ -10,6 +10,7 @@ a patient: the reader of DICOM gives them codes.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -101,9 +102,12 @@ def direct_files(folder: Path) -> tuple[str, list[Path]]:
     rows without a class. A warning counts the others. Raises GobelinError for more than the budget
     has rows."""
     kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, DICOM, "")}
+    walk = Walk(folder)
     for path in folder.iterdir():
-        if not path.name.startswith(".") and path.is_file():
+        hidden = path.name.startswith(".")
+        if not hidden and not os.path.isdir(path) and walk.is_file(path):
             kept[_kind(path, folder)].append(path)
+    walk.tell()
     _leave_dicom(folder, kept)
     kind = max(KINDS, key=lambda k: len(kept[k]))
     refuse(str(folder), "rows", len(kept[kind]))
@@ -120,17 +124,25 @@ def _sorted_out(folder: Path) -> _Found:
     walk = Walk(folder)
     kept: dict[str, list[Path]] = {kind: [] for kind in (*KINDS, DICOM, "")}
     hidden: dict[str, None] = {}
-    tops = (top for top in folder.iterdir() if top.is_dir())
+    tops = []
+    for top in folder.iterdir():
+        if os.path.isdir(top):
+            tops.append(top)
+        elif not top.name.startswith("."):
+            walk.is_file(top)
     places = (place for top in tops for place in walk.places(top))
     for path in (place / name for place, *names in places for name in chain(*names)):
         parts = path.relative_to(folder).parts
-        linked = path.is_symlink() and path.is_dir()  # no link to a folder is followed further
-        if path.name.startswith(".") or not (linked or path.is_file()):
+        inside = os.path.isdir(path)
+        linked = inside and path.is_symlink()  # no link to a folder is followed further
+        if path.name.startswith(".") or (inside and not linked):
+            continue
+        if left_out := [p for p in parts[:-1] if p.startswith(".") or p in NO_CLASSES]:
+            hidden |= {left_out[0]: None} if os.path.isfile(path) and _kind(path, folder) else {}
+            continue
+        if not (linked or walk.is_file(path)):
             continue
         kind = "" if linked else _kind(path, folder)
-        if left_out := [p for p in parts[:-1] if p.startswith(".") or p in NO_CLASSES]:
-            hidden |= {left_out[0]: None} if kind else {}
-            continue
         kept[kind].append(path)
         if kind:
             refuse(str(folder), "rows", len(kept[kind]))
@@ -173,7 +185,7 @@ def _tell(found: _Found, kind: str) -> None:
         LOG.warning("%s: class folder %s holds no %s. It is left out.", folder, name, kind)
     if found.hidden:
         LOG.warning("%s: %s in %s are left out.", folder, SEVERAL[kind], ", ".join(found.hidden))
-    loose = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    loose = [p for p in folder.iterdir() if os.path.isfile(p) and not p.name.startswith(".")]
     if held and (loose := [p for p in loose if _kind(p, folder) == kind]):
         lie = counted(len(loose), f"{kind} lies", f"{SEVERAL[kind]} lie")
         are = "It is" if len(loose) == 1 else "They are"
@@ -191,7 +203,7 @@ def _tell(found: _Found, kind: str) -> None:
 def _folders(folder: Path) -> Iterator[Path]:
     """The folders that may be a class."""
     for path in folder.iterdir():
-        if path.is_dir() and not path.name.startswith(".") and path.name not in NO_CLASSES:
+        if os.path.isdir(path) and not path.name.startswith(".") and path.name not in NO_CLASSES:
             yield path
 
 

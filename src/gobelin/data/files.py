@@ -154,7 +154,9 @@ def cell_files(value: str, root: Path) -> list[Path]:
 def visible_files(folder: Path) -> list[Path]:
     """The files directly in a folder, sorted, without hidden ones; none where it can't be read."""
     try:
-        return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        return sorted(
+            p for p in folder.iterdir() if os.path.isfile(p) and not p.name.startswith(".")
+        )
     except OSError as error:
         refuse_used_up(error)
         return []

@@ -20,10 +20,12 @@ LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program 
 
 @dataclass
 class Walk:
-    """A walk below `folder`. unopened: {folder that can't be opened: why}."""
+    """A walk below `folder`. unopened: {folder that can't be opened: why}. no_files: names of no
+    file (`is_file`)."""
 
     folder: Path
     unopened: dict[Path, str] = field(default_factory=dict)
+    no_files: list[Path] = field(default_factory=list)
 
     def places(self, start: Path | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
         """As os.walk from `start` (default: `folder`): each place, its folders and its files. A
@@ -32,8 +34,30 @@ class Walk:
         for place, folders, files in os.walk(start or self.folder, onerror=self._note):
             yield Path(place), folders, files
 
+    def is_file(self, path: Path) -> bool:
+        """Whether this is a file, or a link to one. What is none is kept for `tell`."""
+        if not os.path.isfile(path):  # Path.is_file raises for links to long or closed names
+            self.no_files.append(path)
+            return False
+        return True
+
     def tell(self, named: bool = True) -> None:
-        """Warn of the folders that could not be opened. named: with their names."""
+        """Warn of the folders that could not be opened, and of names of no file. named: with their
+        names."""
+        if self.no_files:
+            first = min(self.no_files).relative_to(self.folder).as_posix()
+            LOG.warning(
+                "%s: %s left out%s.",
+                self.folder,
+                counted(
+                    len(self.no_files),
+                    "name that is no file (a pipe, a socket, a device, or a link that is not"
+                    " followed) is",
+                    "names that are no files (pipes, sockets, devices, or links that are not"
+                    " followed) are",
+                ),
+                f" (first: {first})" if named else "",
+            )
         names = [path.relative_to(self.folder).as_posix() for path in sorted(self.unopened)]
         if names:
             reasons = ", ".join(sorted(set(self.unopened.values())))
@@ -58,5 +82,9 @@ class Walk:
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path below a folder leads out of it, through a link."""
-    return not path.resolve().is_relative_to(folder.resolve())
+    """Whether a path below a folder leads out of it, through a link; one that can't be followed
+    may."""
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # too long a name, or a circle of links
+        return True

@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from gobelin.core.arguments import typed
-from gobelin.core.errors import MOST_NAMES, GobelinError, first_line
+from gobelin.core.errors import MOST_NAMES, GobelinError, UsedUp, first_line
 from gobelin.core.progress import counted
 from gobelin.data.dataset import GENERATED, ORIGIN_COLUMN
 from gobelin.data.files import BadCell, file_bytes
@@ -76,28 +76,34 @@ def exit_code(findings: list[Finding]) -> int:
 
 
 def _images(path: Path) -> Iterator[tuple[str, bytes | BadCell]]:
-    """(name, file) of each image, and of each folder that can't be opened."""
+    """(name, file) of each image, and of each folder that is not looked into."""
     if not path.exists():
         raise GobelinError(f"{path}: there is no such file or folder. Check its name.")
     walk = Walk(path)
-    below = (place / name for place, _, names in walk.places() for name in names)
-    files = sorted(p for p in below if p.is_file()) if path.is_dir() else [path]
+    places = list(walk.places()) if path.is_dir() else [(path.parent, [], [path.name])]
+    files = sorted(place / name for place, _, names in places for name in names)
+    linked = [place / name for place, names, _ in places for name in names]
     known = tuple({TABLE, *IMAGE_SUFFIXES, *(medium(kind).suffix for kind in kinds())})
     read = [f for f in files if f == path or f.name.lower().endswith(known)]
     if len(read) < len(files):
         LOG.warning("%s: %d files are no images by their names.", path, len(files) - len(read))
     for file in counted("verify the images", read):
         name = file.name if file == path else file.relative_to(path).as_posix()
-        if file.suffix.lower() == TABLE:
-            yield from _generated(name, file)
-            continue
         try:
-            yield name, file_bytes(file)
+            if file.suffix.lower() == TABLE:
+                yield from _generated(name, file)
+            else:
+                yield name, file_bytes(file)
         except BadCell as error:
             yield name, error
-    for folder, reason in sorted(walk.unopened.items()):
-        shown = f"{folder.relative_to(path).as_posix()}/"
-        yield shown, BadCell(f"is a folder that can't be opened ({reason})")
+        except GobelinError as error:
+            if file == path or isinstance(error, UsedUp):
+                raise
+            yield name, BadCell(str(error).removeprefix(f"{file}: "))  # the others are verified
+    why = {folder: f"can't be opened ({reason})" for folder, reason in walk.unopened.items()}
+    why |= {f: "is linked, and no link is followed" for f in linked if f.is_symlink()}
+    for folder, reason in sorted(why.items()):
+        yield f"{folder.relative_to(path).as_posix()}/", BadCell(f"is a folder that {reason}")
 
 
 def _generated(name: str, file: Path) -> Iterator[tuple[str, bytes]]:

@@ -6,8 +6,10 @@ wrong each.
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ from gobelin.core.errors import GobelinError
 from gobelin.data.provenance import keys
 from gobelin.data.provenance.c2pa import Signer, read
 
-from cryptography.hazmat.primitives.asymmetric import ec  # isort: skip
+from cryptography.hazmat.primitives.asymmetric import ec, rsa  # isort: skip
 
 USES = (
     *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
     *("encipher_only", "decipher_only"),
 )
 PEM = serialization.Encoding.PEM
+STRANGE, SERVER = x509.ObjectIdentifier("1.2.3.4.5"), x509.oid.ExtendedKeyUsageOID.SERVER_AUTH
 
 
 def named(text: str) -> Any:
@@ -41,9 +44,10 @@ def certificate(
     authority: bool | None,
     length: int | None = None,
     signs: bool | None = None,
+    more: Sequence[tuple[Any, bool]] = (),
 ) -> Any:
     """authority: None = the extension is left out. signs: whether it may sign certificates; None =
-    as it is an authority."""
+    as it is an authority. more: extensions, each with whether it is critical."""
     signs = bool(authority) if signs is None else signs
     usage = x509.KeyUsage(
         digital_signature=not authority,
@@ -65,12 +69,16 @@ def certificate(
     if not authority:
         purpose = [x509.oid.ExtendedKeyUsageOID.EMAIL_PROTECTION]
         built = built.add_extension(x509.ExtendedKeyUsage(purpose), False)
+    for extension, critical in more:
+        built = built.add_extension(extension, critical)
     return built.sign(by, hashes.SHA256())
 
 
 def made(folder: Path, root: dict[str, Any], middle: dict[str, Any]) -> tuple[Path, Path, Path]:
     """(key, chain, root): a root, an issuer between, and the certificate of a signer."""
     top, between, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    middle = dict(middle)
+    between = middle.pop("key", between)
     first = certificate("Root", top, "Root", top, **root)
     second = certificate("Middle", between, "Root", top, **middle)
     leaf = certificate("Signer", own, "Middle", between, False)
@@ -99,6 +107,29 @@ SPOILT = {
     "without constraints": (AUTHORITY, {"authority": None}, "not that of an authority"),
     "too far down": (AUTHORITY | {"length": 0}, AUTHORITY, "may have 0 other issuers"),
     "use of its key": (AUTHORITY, AUTHORITY | {"signs": False}, "by its key usage"),
+    "limits of names": (
+        AUTHORITY,
+        AUTHORITY
+        | {"more": [(x509.NameConstraints([x509.DirectoryName(named("Only"))], None), True)]},
+        "condition that is not checked here .2.5.29.30",
+    ),
+    "an unknown condition": (
+        AUTHORITY,
+        AUTHORITY | {"more": [(x509.UnrecognizedExtension(STRANGE, b"\x05\x00"), True)]},
+        "condition that is not checked here .1.2.3.4.5",
+    ),
+}
+# OpenSSL's plain check looks at neither the strength nor the purpose of an issuer
+TOO_WEAK = {
+    "for servers": (
+        AUTHORITY | {"more": [(x509.ExtendedKeyUsage([SERVER]), False)]},
+        "by its extended key usage",
+    ),
+    "a short key": (AUTHORITY | {"key": rsa.generate_private_key(65537, 1024)}, "C2PA does not"),  # noqa: S505
+    "a strange curve": (
+        AUTHORITY | {"key": ec.generate_private_key(ec.SECP256K1())},
+        "has a key that C2PA does not verify",
+    ),
 }
 
 
@@ -110,6 +141,46 @@ def test_who_may_not_issue_vouches_for_nobody(what: str, tmp_path: Path) -> None
     with pytest.raises(GobelinError, match=said) as refused:
         Signer(key, chain)
     assert "\n" not in str(refused.value) and "gobelin keys new DIR" in str(refused.value)
+
+
+@pytest.mark.parametrize("what", TOO_WEAK)
+def test_who_is_too_weak_or_issues_for_other_purposes_is_refused(what: str, tmp_path: Path) -> None:
+    middle, said = TOO_WEAK[what]
+    key, chain, _ = made(tmp_path, AUTHORITY, middle)
+    with pytest.raises(GobelinError, match=said):
+        Signer(key, chain)
+
+
+def test_an_issuer_that_did_not_sign_is_not_asked_for_again(tmp_path: Path) -> None:
+    key, chain, anchor = made(tmp_path, AUTHORITY, AUTHORITY)
+    (tmp_path / "other").mkdir()
+    _, forged, _ = made(tmp_path / "other", AUTHORITY, AUTHORITY)
+    own = x509.load_pem_x509_certificates(chain.read_bytes())[0].public_bytes(PEM)
+    chain.write_bytes(own + anchor.read_bytes())
+    with pytest.raises(GobelinError, match="lacks the certificate of the issuer.*Append it"):
+        Signer(key, chain)
+    chain.write_bytes(own + forged.read_bytes())  # of the same names and other keys
+    with pytest.raises(GobelinError, match="in it did not sign that of"):
+        Signer(key, chain)
+
+
+def test_a_damaged_certificate_is_one_line_wherever_the_damage_is(tmp_path: Path) -> None:
+    """Each byte of the issuer between is changed. What is said is read, not which byte."""
+    key, chain, _ = made(tmp_path, AUTHORITY, AUTHORITY)
+    three = x509.load_pem_x509_certificates(chain.read_bytes())
+    der = three[1].public_bytes(serialization.Encoding.DER)
+    for place in range(len(der)):
+        harmed = bytearray(der)
+        harmed[place] ^= 0x41
+        lines = base64.encodebytes(bytes(harmed)).decode()
+        text = f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n".encode()
+        chain.write_bytes(three[0].public_bytes(PEM) + text + three[2].public_bytes(PEM))
+        try:
+            keys.credentials(key, chain)
+        except GobelinError as error:
+            assert "\n" not in str(error)
+        else:  # it names another issuer, which need not be in the file
+            assert x509.load_pem_x509_certificate(text).issuer != three[2].subject, place
 
 
 @pytest.mark.parametrize("length", [None, 1, 2])

@@ -103,7 +103,7 @@ SPOILT = {
     "self-signed": (lambda: chain(self_signed=True), "is self-signed, which C2PA refuses"),
     "of a server": (
         lambda: chain(purpose=x509.oid.ExtendedKeyUsageOID.SERVER_AUTH),
-        "can't sign .*Its first certificate must be one for signing",
+        "can't sign .*must have the key usage digitalSignature",
     ),
     "of a strange curve": (
         lambda: chain(key=ec.generate_private_key(ec.SECP256K1())),

@@ -35,9 +35,8 @@ def found_files(folder: Path, most: int | None = None) -> list[Path]:
     found = (
         place / name
         for place, folders, names in walk.places()
-        if _keeps_visible(folders)
-        for name in sorted(names)
-        if not name.startswith(".") and _lies_in(place / name, folder)
+        for name in (*sorted(names), *_links(place, folders))
+        if not name.startswith(".") and _lies_in(place / name, walk)
     )
     files = list(islice(found, most))
     if most is None:
@@ -46,15 +45,19 @@ def found_files(folder: Path, most: int | None = None) -> list[Path]:
     return sorted(files)
 
 
-def _lies_in(path: Path, folder: Path) -> bool:
-    """Whether a file lies below a folder; a link that leads out of it does not."""
-    return not (path.is_symlink() and leads_out(path, folder)) and path.is_file()
+def _lies_in(path: Path, walk: Walk) -> bool:
+    """Whether a file lies in the folder; a link that leads out of it does not."""
+    if path.is_symlink() and leads_out(path, walk.folder):
+        walk.no_files.append(path)
+        return False
+    return walk.is_file(path)
 
 
-def _keeps_visible(folders: list[str]) -> bool:
-    """Has a walk go into visible folders alone, in their order."""
+def _links(place: Path, folders: list[str]) -> list[str]:
+    """Those of the folders that are links, which are not followed. Has the walk go into visible
+    folders alone, in their order."""
     folders[:] = sorted(name for name in folders if not name.startswith("."))
-    return True
+    return [name for name in folders if (place / name).is_symlink()]
 
 
 def told(path: Path, headers: Sequence[Header], bad: Mapping[str, Sequence[Path]]) -> list[Header]:

@@ -64,8 +64,9 @@ class Signer:
 
     def _refused(self, reason: str) -> GobelinError:
         return GobelinError(
-            f"--chain {self.chain}: can't sign ({reason}). Its first certificate must be one for"
-            f" signing, with the use emailProtection or documentSigning. {NEW_KEYS}"
+            f"--chain {self.chain}: can't sign ({reason}). The certificate of the key must have the"
+            " key usage digitalSignature, the extended key usage emailProtection and no other, and"
+            f" be no authority. {NEW_KEYS}"
         )
 
     @cached_property

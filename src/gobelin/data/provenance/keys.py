@@ -23,6 +23,11 @@ PASSWORD = "GOBELIN_KEY_PASSWORD"  # noqa: S105 - the name of a variable of the 
 YEARS = 10  # of a development chain: no timestamp is fetched, so images outlive no certificate
 MOST_BYTES = 1_000_000  # of a file with a key or certificates
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
+# critical extensions of an issuer that are checked, or that forbid nothing here
+KNOWN_CONDITIONS = (
+    *("BasicConstraints", "KeyUsage", "ExtendedKeyUsage", "SubjectAlternativeName"),
+    *("CertificatePolicies", "PolicyConstraints", "InhibitAnyPolicy"),
+)
 NEW_KEYS = "For a development chain: gobelin keys new DIR."
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 
@@ -101,7 +106,7 @@ def credentials(key: Path, chain: Path, password: str = "") -> Credentials:
     """
     _, hashes, ec = _library()
     own, certificates = _key(key, password or os.environ.get(PASSWORD, "")), _all_of(chain)
-    leaf = next((c for c in certificates if c.public_key() == own.public_key()), None)
+    leaf = next((c for c in certificates if _public(c) == own.public_key()), None)
     if leaf is None:
         raise GobelinError(
             f"--chain {chain}: none of its {len(certificates)} certificates is that of the key"
@@ -110,6 +115,12 @@ def credentials(key: Path, chain: Path, password: str = "") -> Credentials:
     ordered = [leaf]
     while not _issued_itself(ordered[-1]):
         issuer = next((c for c in certificates if _issued(c, ordered[-1])), None)
+        if issuer is None and any(c.subject == ordered[-1].issuer for c in certificates):
+            raise GobelinError(
+                f"--chain {chain}: the certificate of {ordered[-1].issuer.rfc4514_string()!r} in it"
+                f" did not sign that of {ordered[-1].subject.rfc4514_string()!r}. Give the one that"
+                f" did, and copies that are not damaged. {NEW_KEYS}"
+            )
         if issuer is None or issuer in ordered:
             break
         ordered.append(issuer)
@@ -177,8 +188,12 @@ def _all_of(path: Path, option: str = "--chain") -> list[Any]:
     x509, _, _ = _library()
     data = _read(path, option)
     try:
-        return x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        certificates = x509.load_pem_x509_certificates(data)
+        for one in certificates:  # what is read late
+            _ = one.extensions, one.subject, one.issuer, one.not_valid_before_utc
+            _ = one.not_valid_after_utc
+        return certificates
+    except (ValueError, x509.InvalidVersion, x509.DuplicateExtension) as error:
         raise GobelinError(
             f"{option} {path}: certificates in PEM were expected, found {_found(data)}. {NEW_KEYS}"
         ) from error
@@ -205,12 +220,22 @@ def _found(data: bytes) -> str:
     return repr(data[begun + 11 : begun + 60].partition(b"-----")[0].decode("ascii", "replace"))
 
 
+def _public(certificate: Any) -> Any:  # noqa: ANN401
+    """The key in a certificate; None for one of a kind that is not known."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+
+
 def _issued(issuer: Any, certificate: Any) -> bool:  # noqa: ANN401
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
@@ -222,37 +247,57 @@ def _issued_itself(certificate: Any) -> bool:  # noqa: ANN401
 def _no_issuer(certificate: Any, below: int) -> str:  # noqa: ANN401
     """Why a certificate may not issue others (RFC 5280, 6.1.4); '' where it may. below: issuers
     between it and the certificate of the key.
+
+    Limits of names, and critical conditions that are not known, count as forbidden: nothing here
+    checks them.
     """
     x509, _, _ = _library()
-    try:
-        basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:  # some old roots have none
+    values = {type(e.value): e.value for e in certificate.extensions}
+    known = {getattr(x509, name) for name in KNOWN_CONDITIONS}
+    strange = [e.oid for e in certificate.extensions if e.critical and type(e.value) not in known]
+    strange += [x509.NameConstraints.oid] * (x509.NameConstraints in values)
+    if not _signs(_public(certificate)):
+        return "has a key that C2PA does not verify"
+    if strange:
+        return f"has a condition that is not checked here ({strange[0].dotted_string})"
+    if x509.ExtendedKeyUsage in values:
+        oid = x509.oid.ExtendedKeyUsageOID
+        if not {oid.ANY_EXTENDED_KEY_USAGE, oid.EMAIL_PROTECTION} & {
+            *values[x509.ExtendedKeyUsage]
+        }:
+            return "may issue none for emailProtection, by its extended key usage"
+    basic = values.get(x509.BasicConstraints)
+    if basic is None:  # some old roots have none
         return "" if _issued_itself(certificate) else "is not that of an authority"
     if not basic.ca:
         return "is not that of an authority"
     if basic.path_length is not None and below > basic.path_length:
         return f"may have {basic.path_length} other issuers below it, has {below}"
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
+    usage = values.get(x509.KeyUsage)
+    if usage is None or usage.key_cert_sign:
         return ""
-    return "" if usage.key_cert_sign else "may not sign certificates by its key usage"
+    return "may not sign certificates by its key usage"
 
 
 def _algorithm(own: Any, path: Path) -> str:  # noqa: ANN401
     """The name of the algorithm that C2PA has for a kind of key."""
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-
-    if isinstance(own, ec.EllipticCurvePrivateKey) and own.curve.name in CURVES:
-        return CURVES[own.curve.name]
-    if isinstance(own, rsa.RSAPrivateKey) and own.key_size >= 2048:
-        return "ps256"
-    if isinstance(own, ed25519.Ed25519PrivateKey):
-        return "ed25519"
+    if name := _signs(own.public_key()):
+        return name
     raise GobelinError(
         f"--sign {path}: C2PA signs with P-256, P-384, P-521, Ed25519 or RSA of 2048 bits and more,"
         f" found another key. {NEW_KEYS}"
     )
+
+
+def _signs(public: Any) -> str:  # noqa: ANN401
+    """The name of the algorithm that C2PA has for a public key; '' for none."""
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+    if isinstance(public, ec.EllipticCurvePublicKey):
+        return CURVES.get(public.curve.name, "")
+    if isinstance(public, rsa.RSAPublicKey) and public.key_size >= 2048:
+        return "ps256"
+    return "ed25519" if isinstance(public, ed25519.Ed25519PublicKey) else ""
 
 
 def _pkcs8(own: Any) -> bytes:  # noqa: ANN401

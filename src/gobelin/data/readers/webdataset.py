@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import tarfile
 from collections import Counter
@@ -83,10 +84,10 @@ class Webdataset:
 def _shards(walk: Walk) -> list[Path]:
     """The archives in a folder, and in the folders in it."""
     found: list[Path] = []
-    for top in (walk.folder, *(p for p in walk.folder.iterdir() if p.is_dir())):
+    for top in (walk.folder, *(p for p in walk.folder.iterdir() if os.path.isdir(p))):
         place, _, names = next(walk.places(top), (top, [], []))
         found += [place / name for name in names if name.endswith(".tar")]
-    return sorted(p for p in found if p.is_file() and not p.name.startswith("."))
+    return sorted(p for p in found if os.path.isfile(p) and not p.name.startswith("."))
 
 
 def _refuse_links(shards: Sequence[Path], folder: Path) -> None:
