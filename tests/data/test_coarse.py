@@ -72,3 +72,8 @@ def test_the_mean_of_images_does_not_tell_the_one_that_joined() -> None:
         return abs(float(torch.corrcoef(torch.stack(both))[0, 1]))
 
     assert likeness(exact) > 0.999 and likeness(kept[1] - kept[0]) < 0.4
+
+
+def test_a_mean_that_is_rounded_to_zero_has_no_sign() -> None:
+    found = coarse(np.array([-0.1, 0.1, -0.0]), 1.0)
+    assert found.tolist() == [0, 0, 0] and not np.signbit(found).any()

@@ -37,9 +37,10 @@ def coarseness(groups: int, least_groups: int) -> float:
 
 def coarse(values: np.ndarray, step: np.ndarray | float) -> np.ndarray:
     """The values, rounded to multiples of the power of two that is nearest to `step`; those with a
-    step of 0 stay. values and step broadcast."""
+    step of 0 stay. A zero has no sign, which would tell on which side it lay. values and step
+    broadcast."""
     power = np.exp2(np.round(np.log2(np.maximum(step, SMALLEST))))
-    return np.where(np.asarray(step) > SMALLEST, np.round(values / power) * power, values)
+    return np.where(np.asarray(step) > SMALLEST, np.round(values / power) * power + 0.0, values)
 
 
 def coarse_scale(values: np.ndarray | float) -> np.ndarray:
