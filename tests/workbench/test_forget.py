@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -446,3 +447,18 @@ def test_what_the_reference_lists_in_a_run_folder_is_no_file_of_the_user() -> No
     listed -= {"key", "format", "hash", "time", "versions"}  # of the record of a stage
     assert listed - {*KEPT, *KEPT_TOO, *MADE} <= set()
     assert set(MADE) - listed <= set()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_what_it_found_is_told_where_the_output_is_full(
+    without: Callable[[str], tuple[Path, str, Path]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The same command again has nothing to forget, so nothing else could tell it."""
+    run, group, data = without("test")
+    with open("/dev/full", "w") as full, pytest.raises(SystemExit, match="^2$"):
+        monkeypatch.setattr(sys, "stdout", full)
+        main(["forget", str(run), "--group", group, "--data", str(data), "-q"])
+    said = capsys.readouterr().err.splitlines()
+    assert "they were in the part test" in said[-2] and "can't be written" in said[-1], said

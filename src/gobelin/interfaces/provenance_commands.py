@@ -12,7 +12,7 @@ import click
 from gobelin.core.errors import GobelinError
 from gobelin.interfaces.options import json_option, run_argument
 from gobelin.interfaces.stopping import loading
-from gobelin.interfaces.terminal import print_findings, print_next, progress, say, say_json
+from gobelin.interfaces.terminal import print_findings, print_next, progress, say, say_json, tell
 
 FILE = click.Path(path_type=Path)
 
@@ -133,7 +133,13 @@ def forget_command(run: Path, group: str, data: Path | None, as_json: bool) -> N
     with loading():
         from gobelin.workbench.forget import forget
 
-    print_findings(forget(run, group, data, progress), as_json)
+    found = forget(run, group, data, progress)
+    try:
+        print_findings(found, as_json)
+    except GobelinError:  # a full disk; the same command has nothing to forget any more
+        for finding in found:
+            tell(finding.sentence())
+        raise
     print_next(as_json, "evaluate", run)
 
 
