@@ -122,3 +122,30 @@ def test_an_encoder_knows_nothing_of_rows_outside_training(tmp_path: Path) -> No
         )
         prints.append(bench.run.features.embedder.encoders["table"].fingerprint())
     assert prints[0] == prints[1]
+
+
+@pytest.mark.parametrize("encoder", ["characters", "words", "texts"])
+def test_texts_that_no_training_row_has_teach_nothing_and_are_told(
+    encoder: str, tmp_path: Path
+) -> None:
+    parts = ["train" if k % 5 < 3 else "test" if k % 5 == 3 else "valid" for k in range(N)]
+    columns = records(tmp_path) | {"split": parts}
+    columns["note"] = ["" if p == "train" else f"a word of {k}" for k, p in enumerate(parts)]
+    settings = SETTINGS | {"schema": {"note": "text"}, "encoders": {"text": {"name": encoder}}}
+    bench = Workbench(written(tmp_path / "a.csv", columns), "y", tmp_path / "run", settings)
+    (rare,) = [one for one in bench.check() if one.name == "rare_field"]
+    assert rare.scope == {"field": "note"} and "nothing is learned from it" in rare.note
+    bench.fit()
+    assert len(bench.predict(tmp_path / "a.csv").labels) == N
+
+
+def test_texts_that_are_all_over_the_budget_are_set_aside(tmp_path: Path) -> None:
+    columns = records(tmp_path) | {"note": [f"a word of {k}" for k in range(N)]}
+    settings = SETTINGS | {
+        "schema": {"note": "text"},
+        "encoders": {"text": {"name": "characters"}},
+        "reading": {"letters": 3},
+    }
+    bench = Workbench(written(tmp_path / "a.csv", columns), "y", tmp_path / "run", settings)
+    with pytest.raises(GobelinError, match="column 'note': 90 of 90 cells can't be used"):
+        bench.check()

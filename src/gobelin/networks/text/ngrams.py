@@ -45,6 +45,8 @@ def components(
     multiplied by the rarity, so every count would follow from them.
 
     groups: int [n]."""
+    if not texts:
+        return np.zeros((1, hashes), np.float32), (0, 0)
     counts = shares(texts, hashes)
     buckets = counts.tocoo()
     pairs = np.unique(groups[buckets.row].astype(np.int64) * hashes + buckets.col)
