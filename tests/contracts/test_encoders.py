@@ -171,6 +171,15 @@ def test_vectors(case: Case) -> None:
     assert np.allclose(case.embed(case.fit(case.component), case.cells), found, atol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_field_that_no_training_row_or_one_has(rows: int, case: Case, tmp_path: Path) -> None:
+    cells = TrainingCells([*case.cells[:rows], *[None] * 6])
+    fitted = case.component.fit(cells, case.field, case.kinds, case.runtime)
+    fitted.save(tmp_path)
+    found = case.embed(case.component.load(tmp_path, case.runtime), case.cells)
+    assert found.shape == (6, fitted.width) and np.isfinite(found).all()
+
+
 def test_saved_and_loaded_is_the_same(case: Case, tmp_path: Path) -> None:
     case.fitted.save(tmp_path)
     loaded = case.component.load(tmp_path, case.runtime)
