@@ -156,7 +156,7 @@ def _told(data: bytes, anchors: str) -> tuple[str, str]:
         return TAMPERED, f"{manifest.reason}; {told}" if told else manifest.reason
     if not manifest.trusted:
         if manifest.expired:
-            return UNKNOWN, f"its certificate is not valid today (expired, or not yet begun); {told}"
+            return UNKNOWN, f"its certificate is not valid today (expired or not begun); {told}"
         return UNKNOWN, told if anchors else f"without --trust every signer is unknown; {told}"
     made = manifest.maker == c2pa.MAKER and manifest.generated and bool(manifest.lineage)
     return (MADE if made else OTHER), told
