@@ -16,10 +16,23 @@ from types import ModuleType
 from gobelin.core.errors import GobelinError, MissingExtra, first_line
 from gobelin.core.files import atomic_folder
 
+MOST_LETTERS = 96  # of the name of a repository
+
 
 def is_id(name: str) -> bool:
-    """Whether the name has the form OWNER/REPOSITORY."""
-    return re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
+    """Whether the name has the form OWNER/REPOSITORY, as the hub wants it."""
+    word = r"\w(?:[\w.-]*\w)?"
+    whole = re.fullmatch(f"{word}/{word}", name, re.ASCII)
+    return whole is not None and len(name) <= MOST_LETTERS and not re.search(r"--|\.\.", name)
+
+
+def refuse_other_names(name: str) -> None:
+    """Raises GobelinError for what is no name of a repository. Call it before the work."""
+    if not is_id(name):
+        raise GobelinError(
+            f"push: {name[:MOST_LETTERS]!r} is no name of a repository. Give OWNER/REPOSITORY, of"
+            f" {MOST_LETTERS} letters at most."
+        )
 
 
 def snapshot(
@@ -96,8 +109,6 @@ def upload(
     create a private repository, and refuse a public one. Raises MissingExtra without
     huggingface_hub, GobelinError for every other failure.
     """
-    if not is_id(name):
-        raise GobelinError(f"push: {name!r} is no repository of a hub. Give OWNER/REPOSITORY.")
     hub = _library()
     try:
         client = hub.HfApi()
@@ -113,7 +124,8 @@ def upload(
             )
     except Exception as error:
         raise GobelinError(
-            f"{name}: can't be uploaded ({first_line(error)}). Log in with: hf auth login"
+            f"{name}: can't be uploaded ({first_line(error)}). Look at the network, and log in"
+            " with: hf auth login"
         ) from error
     if public:
         raise GobelinError(

@@ -185,7 +185,7 @@ def save_command(
         )
     bench = open_workbench(run)
     saved = {"folder": str(bench.save_pretrained(folder, index))} if folder else {}
-    if push:
+    if push is not None:
         source = open_workbench(folder) if folder else bench
         saved["repository"] = source.push_to_hub(push, not public, index)
     if as_json:

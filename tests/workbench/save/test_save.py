@@ -607,7 +607,8 @@ def test_the_hubs_failures_are_one_line(
 ) -> None:
     hub = FakeHub(tmp_path, monkeypatch, error="no network\nat all")
     with pytest.raises(
-        GobelinError, match=r"^somebody/model: can't be uploaded \(no network\)\. Log in.*$"
+        GobelinError,
+        match=r"^somebody/model: can't be uploaded \(no network\)\. Look at the network.*$",
     ):
         gobelin.push_to_hub(copy, "somebody/model")
     with pytest.raises(
@@ -619,8 +620,21 @@ def test_the_hubs_failures_are_one_line(
     for name in ("nowhere", "a/b/c", tmp_path / "nowhere"):
         with pytest.raises(GobelinError, match="no such folder, and no OWNER/REPOSITORY"):
             gobelin.from_pretrained(name)
-    with pytest.raises(GobelinError, match="is no repository"):
-        gobelin.push_to_hub(copy, "model")
+    for name in (
+        "model",
+        "../x",
+        "x/..",
+        "a/-b",
+        "a--b/c",
+        "\u00e9/x",
+        f"a/{'b' * 99}",
+        "a/b\n",
+        "",
+    ):
+        with pytest.raises(GobelinError, match="is no name of a repository"):
+            gobelin.push_to_hub(copy, name)
+        with pytest.raises(SystemExit, match="^2$"):
+            main(["save", str(copy), "--push", name])
     gobelin.from_pretrained(copy)
     assert hub.calls == []  # nothing asks the network unless a repository was named
 

@@ -118,6 +118,7 @@ def pushed(
     saved: Callable[[Path, bool], Path], folder: RunFolder, repo: str, private: bool, index: bool
 ) -> str:
     """Send a run to the hub; its address. saved: saves it in a folder, with the index or not."""
+    hub.refuse_other_names(repo)
     if folder.saved:
         _refuse_index(folder, index)
         return push(folder.folder, repo, private)
