@@ -20,6 +20,8 @@ from gobelin.core.files import load_arrays, mapped_arrays, read_json, save_array
 from gobelin.core.stages import RunFolder
 from gobelin.core.weights import config_of, loaded, save
 from gobelin.data.files import cell_bytes, content_key, file_head, visible_files
+from gobelin.data.read import read
+from gobelin.interfaces.terminal import mistakes_told
 from gobelin.networks.training.checkpoint import read_checkpoint, write_checkpoint
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
@@ -39,6 +41,7 @@ USES: dict[str, Callable[[Path], object]] = {
     "the content of a cell": lambda at: content_key("cell", at),
     "the first bytes of a cell": lambda at: file_head("cell", at),
     "the files of a folder": visible_files,
+    "a table": lambda at: len(read(at / "table.csv")),
 }
 
 
@@ -48,6 +51,7 @@ def place(tmp_path: Path) -> Path:
     for k in range(3):
         FeatureCache(tmp_path / "cache", 2).add([bytes([k]) * 16], np.ones((1, 2)))
     (tmp_path / "cell").write_bytes(b"abc")
+    (tmp_path / "table.csv").write_text("a,b\n1,x\n2,y\n")
     with RunFolder(tmp_path / "run").making("s", "key") as stage:
         assert stage is not None
         (stage / "a").write_text("1")
@@ -117,3 +121,20 @@ def test_the_line_at_the_end_of_a_command() -> None:
         GobelinError("(os error 24)"),
     ):
         assert used_up(error) is None
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [OSError(errno.EMFILE, "Too many open files"), RuntimeError("Too many open files (24)")],
+)
+def test_a_line_that_blames_a_file_is_not_told_for_it(
+    cause: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever the line comes from: other code may forget to ask first."""
+    with pytest.raises(SystemExit, match="^2$"), mistakes_told():
+        try:
+            raise ValueError from cause
+        except ValueError as error:
+            raise GobelinError("a.csv: is damaged. Delete it.") from error
+    said = capsys.readouterr().err
+    assert "too many files are open" in said and "a.csv" not in said

@@ -59,7 +59,9 @@ NO_MEMORY = re.compile(
 )  # how torch, the loader, Rust and Python say it where they raise no MemoryError
 
 
-NO_FILES = re.compile(r"\(os error (23|24)\)|Os \{ code: (23|24),")  # as Rust says it
+NO_FILES = re.compile(
+    r"\(os error (23|24)\)|Os \{ code: (23|24),|[Tt]oo many open files"
+)  # as Rust and PyTorch say it
 OF_RUST = ("SafetensorError", "PanicException")  # errors of libraries in Rust, by their names
 
 
@@ -121,6 +123,17 @@ def why_damaged(error: BaseException) -> str:
     if isinstance(error, ValueError | OSError | RuntimeError) and str(error).strip():
         return first_line(error)
     return "it holds other values than were written"
+
+
+def used_up_below(error: BaseException) -> str | None:
+    """`used_up` of an error and of those that led to it: a line that blames a file may rest on
+    one."""
+    below: BaseException | None = error
+    while below is not None:
+        if line := used_up(below):
+            return line
+        below = below.__cause__
+    return None
 
 
 def refuse_used_up(error: BaseException) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gobelin.core import catalog
 from gobelin.core.arguments import typed
-from gobelin.core.errors import GobelinError, nearest
+from gobelin.core.errors import GobelinError, nearest, refuse_used_up
 from gobelin.core.printable import counted
 from gobelin.core.special import special
 from gobelin.data.dataset import Dataset
@@ -76,6 +76,7 @@ def read_as_written(path: str | Path, root: str | Path | None = None) -> tuple[p
             )
         table, folder = reader.read(path)
     except OSError as error:
+        refuse_used_up(error)
         raise GobelinError(
             f"{path}: can't be opened ({error.strerror}). Give a readable file or folder."
         ) from error

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from gobelin.core.errors import GobelinError, UnusableValue, outside_cause
+from gobelin.core.errors import GobelinError, UnusableValue, outside_cause, used_up_below
 from gobelin.core.printable import json_text, printable, shortened
 from gobelin.core.progress import listened, present_step
 from gobelin.core.shell import shell_line
@@ -140,7 +140,7 @@ def mistakes_told() -> Iterator[None]:
     except GobelinError as error:
         if isinstance(error, UnusableValue) and progress.verbose and (cause := error.__cause__):
             tell_traceback(type(cause), cause, cause.__traceback__)
-        tell(error, lines=True)
+        tell(used_up_below(error) or error, lines=True)
         sys.exit(2)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
