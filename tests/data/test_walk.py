@@ -79,6 +79,11 @@ def test_a_folder_of_shards_that_cannot_be_opened_is_told(
     assert len(read(tmp_path / "shards")) == 2
     (told,) = caplog.messages
     assert "1 folder can't be opened and is left out (valid): Permission denied" in told
+    caplog.clear()
+    (tmp_path / "shards" / "dead.tar").symlink_to("nowhere.tar")
+    os.mkfifo(tmp_path / "shards" / "train" / "pipe.tar")
+    assert len(read(tmp_path / "shards")) == 2
+    assert "2 names that are no files" in caplog.text and "(first: dead.tar)" in caplog.text
 
 
 def test_a_folder_of_dicom_that_cannot_be_opened_is_counted_without_its_name(

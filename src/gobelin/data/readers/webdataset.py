@@ -87,7 +87,7 @@ def _shards(walk: Walk) -> list[Path]:
     for top in (walk.folder, *(p for p in walk.folder.iterdir() if os.path.isdir(p))):
         place, _, names = next(walk.places(top), (top, [], []))
         found += [place / name for name in names if name.endswith(".tar")]
-    return sorted(p for p in found if os.path.isfile(p) and not p.name.startswith("."))
+    return sorted(p for p in found if not p.name.startswith(".") and walk.is_file(p))
 
 
 def _refuse_links(shards: Sequence[Path], folder: Path) -> None:
