@@ -65,6 +65,38 @@ def snapshot(
     return Path(folder)
 
 
+def located(
+    model: str,
+    patterns: Sequence[str],
+    ignored: Sequence[str],
+    revision: str,
+    local_only: bool,
+    where: str,
+    option: str,
+) -> tuple[Path, bool]:
+    """The folder of a model, and whether it lies in the hub's cache. What is no id is a folder,
+    which need not be there.
+
+    model: a folder or an id. where: the setting that names it, and option: the one that lets it be
+    downloaded, for messages. The others and what it raises: as `snapshot`.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir() or not is_id(model):
+        return folder, False
+    try:
+        return snapshot(model, patterns, revision, ignored, local_only), True
+    except MissingExtra:
+        raise
+    except GobelinError as error:
+        if not local_only:
+            raise GobelinError(f"{where}: {error}") from error
+        raise GobelinError(
+            f"{where}: {model}: no such folder here, and no such model in the hub's cache. Run: hf"
+            f" download {model}. Or name a folder when you fit, or let fit download it: --set"
+            f" {option}=false."
+        ) from error
+
+
 @contextmanager
 def offline() -> Iterator[None]:
     """Inside, libraries reach no hub: a file of a model may name a repository, which the user did

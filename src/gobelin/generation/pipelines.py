@@ -71,20 +71,12 @@ def _located(model: str, revision: str, local_only: bool) -> tuple[Path, bool]:
             "pretrained: no model was named. Give a pipeline's folder or hub id: --set"
             " generator.settings.model=..."
         )
-    folder = Path(model).expanduser()
-    if folder.is_dir() or not hub.is_id(model):
-        return folder, False
-    try:
-        return hub.snapshot(
-            model, PIPELINE_FILES, revision, SKIPPED_PIPELINE_FILES, local_only
-        ), True
-    except MissingExtra:
-        raise
-    except GobelinError as error:
-        if local_only:
-            raise GobelinError(
-                f"pretrained: {model}: no such folder here, and no such pipeline in the hub's"
-                f" cache. Run: hf download {model}. Or name a folder when you fit, or let fit"
-                " download it: --set generator.settings.local_only=false."
-            ) from error
-        raise GobelinError(f"pretrained: {error}") from error
+    return hub.located(
+        model,
+        PIPELINE_FILES,
+        SKIPPED_PIPELINE_FILES,
+        revision,
+        local_only,
+        "pretrained",
+        "generator.settings.local_only",
+    )

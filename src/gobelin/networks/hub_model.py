@@ -124,23 +124,15 @@ class ModelSource:
                 raise MissingExtra(f"{model_name} ({self.where} = {self.model})", command=command)
             # an installed package is code in any case
             return Path(spec.origin).parent / "model", True
-        folder = Path(self.model).expanduser()
-        if folder.is_dir() or not hub.is_id(self.model):
-            return folder, False
-        try:
-            return hub.snapshot(
-                self.model, MODEL_FILES, self.revision, SKIPPED_MODEL_FILES, self.local_only
-            ), True
-        except MissingExtra:
-            raise
-        except GobelinError as error:
-            if not self.local_only:
-                raise GobelinError(f"{self.where}: {error}") from error
-            raise GobelinError(
-                f"{self.where}: {self.model}: no such folder here, and no such model in the hub's"
-                f" cache. Run: hf download {self.model}. Or name a folder when you fit, or let fit"
-                f" download it: --set encoders.{self.kind}.local_only=false."
-            ) from error
+        return hub.located(
+            self.model,
+            MODEL_FILES,
+            SKIPPED_MODEL_FILES,
+            self.revision,
+            self.local_only,
+            self.where,
+            f"encoders.{self.kind}.local_only",
+        )
 
     @cached_property
     def fingerprint(self) -> str:
