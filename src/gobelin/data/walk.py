@@ -34,9 +34,11 @@ class Walk:
         for place, folders, files in os.walk(start or self.folder, onerror=self._note):
             yield Path(place), folders, files
 
-    def is_file(self, path: Path) -> bool:
-        """Whether this is a file, or a link to one. What is none is kept for `tell`."""
-        if not os.path.isfile(path):  # Path.is_file raises for links to long or closed names
+    def is_file(self, path: Path, inside: bool = False) -> bool:
+        """Whether this is a file, or a link to one. What is none is kept for `tell`. inside: a link
+        that leads out of the folder is none."""
+        out = inside and path.is_symlink() and leads_out(path, self.folder)
+        if out or not os.path.isfile(path):  # Path.is_file raises for links to closed names
             self.no_files.append(path)
             return False
         return True

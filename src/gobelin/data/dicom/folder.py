@@ -20,7 +20,7 @@ from gobelin.data.dicom.aliases import ALIAS
 from gobelin.data.dicom.headers import OLDEST, Header, has_pixels
 from gobelin.data.dicom.series import DicomSeries
 from gobelin.data.split.part_names import part_of
-from gobelin.data.walk import Walk, leads_out
+from gobelin.data.walk import Walk
 
 LOG = logging.getLogger(__name__)  # its warnings go to stderr unless a program changes that
 SAMPLED = 4096  # bytes from the middle of a file, where its pixels are, that go into a code
@@ -36,21 +36,13 @@ def found_files(folder: Path, most: int | None = None) -> list[Path]:
         place / name
         for place, folders, names in walk.places()
         for name in (*sorted(names), *_links(place, folders))
-        if not name.startswith(".") and _lies_in(place / name, walk)
+        if not name.startswith(".") and walk.is_file(place / name, inside=True)
     )
     files = list(islice(found, most))
     if most is None:
         walk.tell(named=False)
     refuse(str(folder), "rows", len(files))
     return sorted(files)
-
-
-def _lies_in(path: Path, walk: Walk) -> bool:
-    """Whether a file lies in the folder; a link that leads out of it does not."""
-    if path.is_symlink() and leads_out(path, walk.folder):
-        walk.no_files.append(path)
-        return False
-    return walk.is_file(path)
 
 
 def _links(place: Path, folders: list[str]) -> list[str]:
