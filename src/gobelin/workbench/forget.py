@@ -67,8 +67,8 @@ def forget(
     simply run again, and goes on where it stopped.
     """
     chain = opened(run, progress, None)
-    folder, (group, plan) = chain.folder, _named(chain.folder, group)
-    before = _record_of(folder, group, plan)
+    folder, before = chain.folder, _record_of(chain.folder)
+    group, plan = _named(folder, before, group)
     refuse_users_files(folder, (*KEPT, *KEPT_TOO))
     after = _without(chain, before, group)
     new, given = _settings(chain.settings, data)
@@ -94,21 +94,25 @@ def forget(
     return [_finding(plan, folder), *(_told(note) for note in plan.told)]
 
 
-def _named(folder: RunFolder, group: str) -> tuple[str, _Plan | None]:
-    """The group as the run names it (the user may type an accent as two letters), and the plan of
-    a command that was killed."""
-    plan, found = _Plan.stored(folder), parts.recorded(folder)
-    known = {} if found is None else found.part_of
-    for name in dict.fromkeys((group, group_name(group))):
-        if name in known or (plan is not None and plan.group == fingerprint(name)):
-            group = name
-            break
-    if plan is not None and plan.group != fingerprint(group):
+def _named(folder: RunFolder, before: RecordedParts, group: str) -> tuple[str, _Plan | None]:
+    """The group as the run names it (the user may type an accent as two letters), and the plan of a
+    command that was killed. Raises GobelinError for a group that the run does not know, and did not
+    know when the plan was made."""
+    plan, names = _Plan.stored(folder), (group, group_name(group))
+    if plan is not None:
+        for name in names:
+            if plan.group == fingerprint(name):
+                return name, plan
         raise GobelinError(
             f"--group {group}: a command that forgets another group was stopped in"
             f" {folder.folder}. Run that one again first."
         )
-    return group, plan
+    for name in names:
+        if name in before.part_of:
+            return name, None
+    raise GobelinError(
+        f"--group {group}: {folder.folder} has no such group.{nearest(group, before.part_of)}"
+    )
 
 
 @dataclass(frozen=True)
@@ -171,8 +175,8 @@ def _begin(chain: Run, group: str, plan: _Plan) -> _Plan:
     return plan
 
 
-def _record_of(folder: RunFolder, group: str, plan: _Plan | None) -> RecordedParts:
-    """The recorded parts of a run that knows the group, or that knew it when the plan was made."""
+def _record_of(folder: RunFolder) -> RecordedParts:
+    """The recorded parts. Raises GobelinError for a run that has none, and a saved one."""
     if folder.saved:
         raise GobelinError(
             f"{folder.folder}: is a saved run, which can't be fitted. Forget the group in the run"
@@ -182,10 +186,6 @@ def _record_of(folder: RunFolder, group: str, plan: _Plan | None) -> RecordedPar
     if found is None:
         raise GobelinError(
             f"{folder.folder}: was made before parts were recorded. Fit it again without the group."
-        )
-    if group not in found.part_of and plan is None:
-        raise GobelinError(
-            f"--group {group}: {folder.folder} has no such group.{nearest(group, found.part_of)}"
         )
     return found
 
