@@ -279,8 +279,8 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def made_anew(path: Path, command: str = "the command") -> str:
     """What to do about a damaged file of a run. No command makes a file of a saved run again."""
-    files = [[folder / name for name in (MANIFEST, "settings.json")] for folder in path.parents]
-    if any(all(map(os.path.isfile, pair)) for pair in files):
+    files = (MANIFEST, "settings.json")
+    if any(all(os.path.isfile(folder / name) for name in files) for folder in path.parents):
         return "Use another copy of the saved run, or save the run again."
     return f"Delete it and run {command} again."
 

@@ -260,12 +260,9 @@ def _no_issuer(certificate: Any, below: int) -> str:  # noqa: ANN401
         return "has a key that C2PA does not verify"
     if strange:
         return f"has a condition that is not checked here ({strange[0].dotted_string})"
-    if x509.ExtendedKeyUsage in values:
-        oid = x509.oid.ExtendedKeyUsageOID
-        if not {oid.ANY_EXTENDED_KEY_USAGE, oid.EMAIL_PROTECTION} & {
-            *values[x509.ExtendedKeyUsage]
-        }:
-            return "may issue none for emailProtection, by its extended key usage"
+    purposes, oid = values.get(x509.ExtendedKeyUsage), x509.oid.ExtendedKeyUsageOID
+    if purposes and not {oid.ANY_EXTENDED_KEY_USAGE, oid.EMAIL_PROTECTION} & set(purposes):
+        return "may issue none for emailProtection, by its extended key usage"
     basic = values.get(x509.BasicConstraints)
     if basic is None:  # some old roots have none
         return "" if _issued_itself(certificate) else "is not that of an authority"

@@ -87,7 +87,7 @@ def open_nifti(value: str | bytes, root: Path) -> tuple[Volume, list[str]]:
             except (EOFError, zlib.error) as error:
                 raise BadCell("is cut short") from error
             except Exception as error:  # nibabel raises many kinds of errors on damaged files
-                raise BadCell(f"is damaged ({first_line(error)})") from error
+                raise BadCell(f"is damaged ({first_line(error, 60)})") from error
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def read_header(stream: BinaryIO) -> Any:  # noqa: ANN401 - of nibabel
     try:
         block = stream.read(HEADER_BYTES)
     except (EOFError, OSError, zlib.error) as error:
-        raise BadCell(f"is damaged ({first_line(error)})") from error
+        raise BadCell(f"is damaged ({first_line(error, 60)})") from error
     if not is_nifti(block):
         raise BadCell("is no NIfTI file")
     kind = library.Nifti2Header if block[4:7] in (b"n+2", b"ni2") else library.Nifti1Header
@@ -148,7 +148,7 @@ def checked(header: Any, files: Files) -> tuple[Any, int]:  # noqa: ANN401
         stored, shape = header.get_data_dtype(), tuple(map(int, header.get_data_shape()))
         start = int(header["vox_offset"])
     except Exception as error:  # nibabel raises many kinds of errors on damaged headers
-        raise BadCell(f"has a damaged header ({first_line(error)})") from error
+        raise BadCell(f"has a damaged header ({first_line(error, 60)})") from error
     if not shape or min(shape) < 1:
         raise BadCell(f"has no voxels ({' x '.join(map(str, shape)) or 'no axes'})")
     axes = len(shape)
