@@ -68,6 +68,7 @@ def same(hits: list[Hit], wanted: list[tuple[int, float]]) -> None:
     assert [h.score for h in hits] == pytest.approx([score for _, score in wanted], abs=1e-6)
 
 
+AGAIN = "Delete it and run gobelin search again"
 RECORDS = pa.table(
     {
         "name": [f"r{k}" for k in range(60)],
@@ -283,7 +284,7 @@ def test_a_damaged_file_is_one_line(harm: Callable[[bytes], bytes], tmp_path: Pa
     for path in listed(tmp_path / "index"):
         whole = path.read_bytes()
         path.write_bytes(harm(whole))
-        with pytest.raises(GobelinError, match="is damaged .*run gobelin search again"):
+        with pytest.raises(GobelinError, match=f"is damaged .*{AGAIN}"):
             Index(tmp_path / "index", "one")
         path.write_bytes(whole)
     Index(tmp_path / "index", "one")
@@ -294,7 +295,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     for path in [p for p in listed(tmp_path / "index") if p.suffix != ".txn"]:
         whole = path.read_bytes()
         path.unlink()
-        with pytest.raises(GobelinError, match="is damaged .*run gobelin search again") as caught:
+        with pytest.raises(GobelinError, match=f"is damaged .*{AGAIN}") as caught:
             Index(tmp_path / "index", "one").nearest(np.ones(6) / 6**0.5, 3)
         assert "\n" not in str(caught.value)
         path.write_bytes(whole)

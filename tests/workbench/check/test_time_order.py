@@ -65,6 +65,7 @@ def test_a_planted_future_is_found_and_said(
     found = {f.name: f for f in work.findings("check")}
     assert found["look_ahead"].value == 15 and found["look_ahead"].n == N
     assert found["look_ahead"].rows[:2] == ("row 3", "row 13")
+    assert found["look_ahead"].cells[0].endswith(", samples: 2")  # which is not saved
     assert found["tells_more_than_the_past"].scope == {"column": "future"}
     assert "15 of 150 cells reach past day of their row; cut there" in caplog.text
     assert "--set leave_out=future" in caplog.text
