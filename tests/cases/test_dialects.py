@@ -70,6 +70,13 @@ def test_endings_and_encodings(text: str, encoding: str, tmp_path: Path) -> None
     assert rows_of(written(tmp_path / "a.csv", text, encoding)) == ROWS
 
 
+def test_the_end_of_a_file_of_dos_is_in_its_last_line_alone(tmp_path: Path) -> None:
+    with pytest.raises(GobelinError, match="line 3, row 2: 1 cells"):
+        written(tmp_path / "wide.csv", "a,b\n1,2\n\x1a\n3,4\n")
+    words = written(tmp_path / "words.csv", "word\nup\n\x1a\n\ndown\n\x1a\n\n")
+    assert words.table["word"].to_pylist() == ["up", "\x1a", "down"]
+
+
 @pytest.mark.parametrize("mark", [",", ";"])
 def test_quotes_as_programs_write_them(mark: str, tmp_path: Path) -> None:
     inner = [[f"{row[0]}{mark} quoted", *row[1:]] for row in ROWS]

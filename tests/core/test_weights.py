@@ -94,6 +94,20 @@ def test_what_is_computed_beside_the_weights_is_bounded(tmp_path: Path) -> None:
     assert made.bytes < MEGABYTE
 
 
+def test_nobody_can_fit_a_saved_run_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    weights.save(run / "words", {}, Wide(2), 1)
+    (run / "words" / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(GobelinError, match=r"damaged .* Delete it and run the command again\.$"):
+        weights.loaded(run / "words", {}, lambda: Wide(2))
+    for name in ("manifest.json", "settings.json"):
+        write_json(run / name, {})
+    with pytest.raises(GobelinError, match=r"Use another copy of the saved run, or save .* again"):
+        weights.loaded(run / "words", {}, lambda: Wide(2))
+    with pytest.raises(GobelinError, match=r"format 1, this version reads 2\. Use another copy"):
+        weights.config_of(run / "words", 2)
+
+
 def test_arrays_without_a_network_are_compared_too(runtime: Runtime, tmp_path: Path) -> None:
     from gobelin.data.fields import Field
     from gobelin.embedding.encoders import TrainingCells

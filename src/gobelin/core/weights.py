@@ -51,11 +51,11 @@ def config_of(folder: Path, version: int) -> dict[str, Any]:
         refuse_used_up(error)
         reason = error.reason if isinstance(error, Unreadable) else error
         raise GobelinError(
-            f"{folder}: config.json is missing or damaged ({reason}). Fit it again."
+            f"{folder}: config.json is missing or damaged ({reason}). {files.made_anew(folder)}"
         ) from error
     if stored != version:
         raise GobelinError(
-            f"{folder}: format {stored}, this version reads {version}. Fit it again."
+            f"{folder}: format {stored}, this version reads {version}. {files.made_anew(folder)}"
         )
     return config
 
@@ -72,7 +72,8 @@ def loaded(folder: Path, config: Mapping[str, Any], build: Callable[[], Network]
     beside = [b for name, b in planned.named_buffers() if name not in saved]
     if (size := sum(b.numel() * b.element_size() for b in beside)) > MOST_BESIDE:
         raise GobelinError(
-            f"{folder}: config.json asks for {size // 2**20} MB beside the weights. Fit it again."
+            f"{folder}: config.json asks for {size // 2**20} MB beside the weights."
+            f" {files.made_anew(folder)}"
         )
     network = build()
     fill(folder, config, network)
@@ -94,7 +95,7 @@ def refuse_other_shapes(folder: Path, wanted: Mapping[str, tuple[int, ...]]) -> 
         if wanted.get(name) != found.get(name):
             raise GobelinError(
                 f"{folder}: config.json asks for {name[:80]} of shape {_shape(wanted.get(name))},"
-                f" {FILE} holds {_shape(found.get(name))}. Fit it again."
+                f" {FILE} holds {_shape(found.get(name))}. {files.made_anew(folder)}"
             )
 
 
@@ -104,7 +105,9 @@ def fill(folder: Path, config: Mapping[str, Any], network: nn.Module) -> None:
     with _damage(folder):
         network.load_state_dict(load_file(folder / FILE))
     if fingerprint(network) != config.get("weights"):
-        raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")
+        raise GobelinError(
+            f"{folder}: the weights aren't those that were saved. {files.made_anew(folder)}"
+        )
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
@@ -120,5 +123,6 @@ def _damage(folder: Path) -> Iterator[None]:
     except (SafetensorError, RuntimeError, OSError) as error:
         refuse_used_up(error)
         raise GobelinError(
-            f"{folder}: {FILE} is missing or damaged ({first_line(error)}). Fit it again."
+            f"{folder}: {FILE} is missing or damaged ({first_line(error)})."
+            f" {files.made_anew(folder)}"
         ) from error

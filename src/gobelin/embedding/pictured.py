@@ -18,7 +18,14 @@ import numpy as np
 
 from gobelin.core import catalog, config
 from gobelin.core.errors import GobelinError, MissingExtra, nearest
-from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.files import (
+    fingerprint,
+    load_arrays,
+    made_anew,
+    read_json,
+    save_arrays,
+    write_json,
+)
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Cell, Field
 from gobelin.data.image.images import png_bytes
@@ -213,7 +220,7 @@ def restored(
     if scales.shape != (2, width(settings)):
         raise GobelinError(
             f"{folder}: scales of {width(settings)} features were expected, found"
-            f" {' x '.join(map(str, scales.shape))}. Fit it again."
+            f" {' x '.join(map(str, scales.shape))}. {made_anew(folder)}"
         )
     component = image_encoder(settings)
     network = opened_network(encoder, lambda: component.load(folder / PICTURE, runtime))

@@ -64,10 +64,14 @@ class Csv:
 
         def numbered() -> Iterator[tuple[int, list[str]]]:
             nonlocal whole
+            ends: list[tuple[int, list[str]]] = []  # such a line is a row where others follow
             for record in records:
                 whole = records.line_num
                 if record:
-                    yield before + whole, record
+                    yield from ends
+                    ends = [(before + whole, record)]
+                    if record != END_OF_FILE:
+                        yield ends.pop()
 
         try:
             header = [name.strip() for name in next(records, [])]
@@ -149,8 +153,6 @@ def _table(
         return pa.record_batch(columns, schema=schema)
 
     for line, cells in numbered:
-        if cells == END_OF_FILE:
-            continue
         if len(cells) > 1 and [cell.strip() for cell in cells] == header:
             headers.append(line)  # of a file that was joined from several
             continue

@@ -29,7 +29,14 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.files import (
+    fingerprint,
+    load_arrays,
+    made_anew,
+    read_json,
+    save_arrays,
+    write_json,
+)
 from gobelin.core.softmax import softmax
 from gobelin.embedding.alignment.correlation import FEATURE_ROWS_AT_ONCE
 from gobelin.embedding.alignment.projection import FieldMap, unit, vectors, width_of, width_read
@@ -262,7 +269,7 @@ class Alignment:
             if (width := width_of(field_map)) != settings.width:
                 raise GobelinError(
                     f"{folder}: a space of {settings.width} dimensions was expected, the map of"
-                    f" {field!r} has {width}. Fit it again."
+                    f" {field!r} has {width}. {made_anew(folder)}"
                 )
         return Alignment(
             settings,

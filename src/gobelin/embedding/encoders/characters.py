@@ -17,7 +17,14 @@ import numpy as np
 
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.files import (
+    fingerprint,
+    load_arrays,
+    made_anew,
+    read_json,
+    save_arrays,
+    write_json,
+)
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import joined, text_key, text_query
@@ -65,7 +72,7 @@ class Characters:
         if components.ndim != 2 or components.shape[1] != settings.hashes:
             raise GobelinError(
                 f"{folder}: {settings.hashes} buckets of n-grams were expected, the weights are"
-                f" {' x '.join(map(str, components.shape))}. Fit it again."
+                f" {' x '.join(map(str, components.shape))}. {made_anew(folder)}"
             )
         return FittedCharacters(settings, components, (few, seen))
 

@@ -26,7 +26,14 @@ import numpy as np
 from gobelin.core import config
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import fingerprint, load_arrays, read_json, save_arrays, write_json
+from gobelin.core.files import (
+    fingerprint,
+    load_arrays,
+    made_anew,
+    read_json,
+    save_arrays,
+    write_json,
+)
 from gobelin.core.machine import Runtime
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
@@ -105,7 +112,7 @@ class Series:
         if scales.shape != (2, width := sum(map(settings.width, channels.values()))):
             raise GobelinError(
                 f"{folder}: scales of {width} features were expected, found"
-                f" {' x '.join(map(str, scales.shape))}. Fit it again."
+                f" {' x '.join(map(str, scales.shape))}. {made_anew(folder)}"
             )
         return FittedSeries(settings, channels, scales)
 

@@ -166,7 +166,7 @@ class Pretrained:
             if not found or any(settings.lora_rank not in shape for shape in found.values()):
                 raise GobelinError(
                     f"{folder}: changes of rank {settings.lora_rank} were expected, its weights"
-                    " have another one. Fit it again."
+                    f" have another one. {files.made_anew(folder)}"
                 )
             engine.pipeline.add_lora(engine.peft, settings.lora_rank, runtime.seed)
             try:
@@ -174,13 +174,16 @@ class Pretrained:
                 engine.pipeline.load_lora(lora)
             except (SafetensorError, RuntimeError, OSError) as error:
                 raise GobelinError(
-                    f"{folder}: weights.safetensors is damaged ({first_line(error)}). Fit it again."
+                    f"{folder}: weights.safetensors is damaged ({first_line(error)})."
+                    f" {files.made_anew(folder)}"
                 ) from error
         sampler = PretrainedSampler(
             settings, engine, lora, runtime, tuple(config["notes"]), tuple(config["history"])
         )
         if sampler.fingerprint() != config["fingerprint"]:
-            raise GobelinError(f"{folder}: the weights aren't those that were saved. Fit it again.")
+            raise GobelinError(
+                f"{folder}: the weights aren't those that were saved. {files.made_anew(folder)}"
+            )
         return sampler
 
     def _engine(self, runtime: Runtime, classes: tuple[str, ...]) -> _Engine:
