@@ -244,8 +244,8 @@ def test_forget_refuses_what_is_more_or_less_than_one_group(
             f"clinic.csv: still has 2 rows of {group!r} (first: row code",
         ),
         ([str(run), "--group", "patient-77-quartz"], "has no such group. Did you mean"),
-        ([str(run), "--group", group, "--data", str(fewer)], "lacks 1 other groups too"),
-        ([str(run), "--group", group, "--data", str(more)], "has 1 new groups too"),
+        ([str(run), "--group", group, "--data", str(fewer)], "lacks 1 other group too"),
+        ([str(run), "--group", group, "--data", str(more)], "has 1 new group too"),
         ([str(tmp_path / "saved"), "--group", group], "is a saved run, which can't be fitted"),
     ):
         with pytest.raises(SystemExit, match="^2$"):

@@ -25,6 +25,7 @@ from gobelin.core.arguments import typed
 from gobelin.core.config import resolved
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import STAGE_RECORD, file_hash, fingerprint, read_json, write_json
+from gobelin.core.printable import counted
 from gobelin.core.progress import Progress, silent
 from gobelin.core.stages import LOCK, RunFolder
 from gobelin.data.dataset import Dataset
@@ -104,14 +105,14 @@ def _named(folder: RunFolder, before: RecordedParts, group: str) -> tuple[str, _
             if plan.group == fingerprint(name):
                 return name, plan
         raise GobelinError(
-            f"--group {group}: a command that forgets another group was stopped in"
+            f"--group {group!r}: a command that forgets another group was stopped in"
             f" {folder.folder}. Run that one again first."
         )
     for name in names:
         if name in before.part_of:
             return name, None
     raise GobelinError(
-        f"--group {group}: {folder.folder} has no such group.{nearest(group, before.part_of)}"
+        f"--group {group!r}: {folder.folder} has no such group.{nearest(group, before.part_of)}"
     )
 
 
@@ -227,13 +228,15 @@ def _rows(settings: Settings, whole: Dataset, after: RecordedParts, group: str) 
     names = list(rows.named.by(after.naming))
     if held := names.count(group):
         raise GobelinError(
-            f"{whole.source}: still has {held} rows of {group!r} (first: row"
+            f"{whole.source}: still has {counted(held, 'row', 'rows')} of {group!r} (first: row"
             f" {rows.dataset.ids[names.index(group)]}). Delete them there, with their files, and"
             " run the same command again; forget changes no file of yours."
         )
     missing, new = after.missing(rows.named), set(names) - set(after.part_of)
     if missing or new:
-        what = f"lacks {len(missing)} other groups" if missing else f"has {len(new)} new groups"
+        what = "has " + counted(len(new), "new group", "new groups")
+        if missing:
+            what = "lacks " + counted(len(missing), "other group", "other groups")
         raise GobelinError(
             f"{whole.source}: {what} too. forget takes one group away and changes nothing else."
             " Give data that differ in it alone."
