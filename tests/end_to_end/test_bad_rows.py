@@ -76,6 +76,13 @@ def test_classes_of_few_rows_are_told_in_one_line(
         fitted(path)
 
 
+def test_few_groups_are_named_where_no_part_can_have_two_classes(tmp_path: Path) -> None:
+    table = columns(np.tile(["a", "b"], 60), ward=np.repeat(["north", "south"], 60))
+    path = written(tmp_path / "a.csv", table)
+    with pytest.raises(GobelinError, match="in one part, and 'ward' has 2 groups"):
+        fitted(path, {"schema": {"ward": "group"}})
+
+
 def test_too_few_rows_for_training_are_told_before_any_work(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

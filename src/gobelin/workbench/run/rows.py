@@ -17,7 +17,7 @@ from gobelin.core.stages import RunFolder
 from gobelin.data.dataset import ORIGIN_COLUMN, Dataset
 from gobelin.data.fields import Schema, Target, set_kind
 from gobelin.data.read import read
-from gobelin.data.split.parts import NamedRows, RecordedParts
+from gobelin.data.split.parts import NamedRows, RecordedParts, group_name
 from gobelin.data.split.purging import TimeOrder, purged, time_order
 from gobelin.data.split.splits import Split, scored_classes
 from gobelin.data.targets import target_of
@@ -254,10 +254,21 @@ def _few_classes(target: Target, dataset: Dataset, known: Schema) -> list[str]:
         return [
             f"{where}: {int(target.scored.sum())} classes stand in training, validation and test,"
             f" of {count}; two are needed. Add rows, or change --set split.valid and split.test."
+            + _groups_told(dataset, known)
             + _read_as_classes(dataset.values(target.name))
             + next((f" {c.remark}" for c in known.columns if c.role == "target" and c.remark), "")
         ]
     return []
+
+
+def _groups_told(dataset: Dataset, known: Schema) -> str:
+    """How many groups there are, which parts can't divide; '' where each row is its own."""
+    if not (group := known.role("group")):
+        return ""
+    values = dataset.values(group)
+    count = values.count(None) + len({group_name(v) for v in values if v is not None})
+    groups = counted(count, "group", "groups")
+    return f" Rows of one group stay in one part, and {group!r} has {groups}."
 
 
 def _read_as_classes(values: Sequence[Any]) -> str:
