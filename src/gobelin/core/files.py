@@ -277,10 +277,15 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
 
+def in_saved_run(path: Path) -> bool:
+    """Whether a file or folder lies in a saved run."""
+    files = (MANIFEST, "settings.json")
+    return any(all(os.path.isfile(folder / name) for name in files) for folder in path.parents)
+
+
 def made_anew(path: Path, command: str = "the command") -> str:
     """What to do about a damaged file of a run. No command makes a file of a saved run again."""
-    files = (MANIFEST, "settings.json")
-    if any(all(os.path.isfile(folder / name) for name in files) for folder in path.parents):
+    if in_saved_run(path):
         return "Use another copy of the saved run, or save the run again."
     return f"Delete it and run {command} again."
 

@@ -17,6 +17,7 @@ from gobelin.core import config
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
 from gobelin.core.shared import shared
+from gobelin.core.stored_settings import as_stored
 from gobelin.embedding.encoders import Forward
 from gobelin.networks.hub_model import PLACE_SETTINGS, ModelSource
 
@@ -76,7 +77,8 @@ def restored(
     """The encoder that was saved in `folder`. Its model is the one that `settings` name, else the
     one that was used then. Raises a GobelinError where the model's files have changed."""
     stored = read_json(folder / "config.json")
+    there = as_stored(stored["settings"], folder)
     place = {k: getattr(settings, k) for k in PLACE_SETTINGS if settings.model}
-    fitted = encoder(config.build(type(settings), stored["settings"] | place), runtime)
+    fitted = encoder(config.build(type(settings), there | place), runtime)
     fitted.place.check(stored["weights"], folder)
     return fitted

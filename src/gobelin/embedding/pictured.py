@@ -27,6 +27,7 @@ from gobelin.core.files import (
     write_json,
 )
 from gobelin.core.machine import Runtime
+from gobelin.core.stored_settings import as_stored
 from gobelin.data.fields import Cell, Field
 from gobelin.data.image.images import png_bytes
 from gobelin.embedding.encoders import Encoder, FittedEncoder, TrainingCells, reading
@@ -215,7 +216,7 @@ def restored(
             f"{folder}: features of format {stored.get('format')}, this version makes"
             f" {PICTURED_FORMAT}. Fit again, in a new run folder."
         )
-    settings = config.build(kind, stored["settings"])
+    settings = config.build(kind, as_stored(stored["settings"], folder))
     scales = load_arrays(folder / "scales.safetensors")["scales"]
     if scales.shape != (2, width(settings)):
         raise GobelinError(

@@ -17,6 +17,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.files import read_json, write_json, write_lines
 from gobelin.core.machine import Progress, Runtime, silent
 from gobelin.core.output import output_file
+from gobelin.core.stored_settings import as_stored
 from gobelin.data.media import Medium, medium_of
 from gobelin.data.provenance.marks import marked_png
 from gobelin.generation.generators import (
@@ -144,7 +145,7 @@ def load(
     """The sampler, its component's name, and the fingerprint of the space that it was trained in.
     over: settings that replace saved ones, for a component whose files lie elsewhere now."""
     stored = read_json(folder / "space.json")
-    settings = {**stored["settings"], **(over or {})}
+    settings = {**as_stored(stored["settings"], folder), **(over or {})}
     component = catalog.build("generators", stored["generator"], settings)
     return component.load(folder, runtime), stored["generator"], stored["space"]
 

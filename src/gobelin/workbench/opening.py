@@ -12,6 +12,7 @@ from gobelin.core.errors import GobelinError
 from gobelin.core.machine import Progress
 from gobelin.core.shell import shell_word
 from gobelin.core.stages import RunFolder
+from gobelin.core.stored_settings import portable
 from gobelin.data.dataset import Dataset
 from gobelin.data.read import read, refuse_missing
 from gobelin.data.tables.frames import TableLike
@@ -21,7 +22,7 @@ from gobelin.workbench.run import replay
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.run.settings import Settings, reopened, upgraded
 from gobelin.workbench.save import disclosure, saved_run
-from gobelin.workbench.save.portable import names_of, portable
+from gobelin.workbench.save.places import names_of
 
 
 def begun(

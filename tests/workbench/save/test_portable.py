@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gobelin.core.files import save_arrays
-from gobelin.workbench.save.portable import Places, portable
+from gobelin.core.stored_settings import portable
+from gobelin.workbench.save.places import Places
 
 PATHS = {
     "/home/jane/models/tiny": "tiny",

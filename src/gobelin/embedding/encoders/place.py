@@ -32,6 +32,7 @@ from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.lazy import torch
 from gobelin.core.machine import Runtime
 from gobelin.core.shared import shared
+from gobelin.core.stored_settings import as_stored
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.files import BadCell
 from gobelin.data.values.numbers import number
@@ -92,7 +93,8 @@ class Place:
     def load(self, folder: Path, runtime: Runtime) -> FittedPlace:
         """Raises a GobelinError where the file of weights is another one than at that time."""
         stored = read_json(folder / "config.json")
-        settings = self if self.model else config.build(Place, stored["settings"])
+        there = config.build(Place, as_stored(stored["settings"], folder))
+        settings = self if self.model else there
         fitted = FittedPlace(settings, tuple(stored["axes"]), _network(settings._file()))
         if fitted.weights != stored["weights"]:
             raise GobelinError(

@@ -19,6 +19,7 @@ from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, nearest
 from gobelin.core.files import fingerprint, read_json, write_json
 from gobelin.core.machine import Runtime
+from gobelin.core.stored_settings import as_stored
 from gobelin.data.fields import Bid, Cell, Field
 from gobelin.data.texts import text_key, text_query
 from gobelin.embedding.encoders import (
@@ -79,7 +80,7 @@ class Texts:
         return FittedTexts(self, parts)
 
     def load(self, folder: Path, runtime: Runtime) -> FittedTexts:
-        settings = config.build(Texts, read_json(folder / "config.json"))
+        settings = config.build(Texts, as_stored(read_json(folder / "config.json"), folder))
         named = zip(settings.of, settings.built(), strict=True)
         parts = [encoder.load(folder / name, runtime) for name, encoder in named]
         return FittedTexts(settings, parts)

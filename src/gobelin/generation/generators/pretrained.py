@@ -30,6 +30,7 @@ from gobelin.core import files, weights
 from gobelin.core.config import setting, settings_class
 from gobelin.core.errors import GobelinError, first_line
 from gobelin.core.machine import Runtime, generator
+from gobelin.core.stored_settings import as_stored
 from gobelin.generation.fitting import blocks, few_images, training_identity
 from gobelin.generation.generators import Condition, Context, Controls, ImageRows, has_target
 from gobelin.generation.pipelines import open_pipeline
@@ -153,7 +154,7 @@ class Pretrained:
         else where it was then."""
         config = weights.config_of(folder, PRETRAINED_FORMAT)
         place = {k: getattr(self, k) for k in PLACE_SETTINGS} if self.model else {}
-        settings = Pretrained(**config["settings"] | place)
+        settings = Pretrained(**as_stored(config["settings"], folder) | place)
         engine = settings._engine(runtime, tuple(config["classes"]))
         if engine.base != config["base"]:
             raise GobelinError(

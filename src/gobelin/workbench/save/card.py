@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from gobelin.core import catalog
+from gobelin.core.stored_settings import portable
 from gobelin.evidence.findings import Finding
 from gobelin.generation.generators import Sampler
 from gobelin.privacy.guarantee import Guarantee
@@ -23,7 +24,6 @@ from gobelin.report.page import markdown_text
 from gobelin.workbench.run import privacy_ledger
 from gobelin.workbench.run.chain import Run
 from gobelin.workbench.save import disclosure
-from gobelin.workbench.save.portable import portable
 
 QUALITY = {
     "evaluate": "Predictions, on validation rows",

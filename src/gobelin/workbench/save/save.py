@@ -35,6 +35,7 @@ from gobelin.core.files import (
 from gobelin.core.machine import environment
 from gobelin.core.shell import shell_word
 from gobelin.core.stages import WRONG_VALUES, RunFolder
+from gobelin.core.stored_settings import portable
 from gobelin.data.provenance.marks import read_lineage
 from gobelin.embedding.columns import schema
 from gobelin.evidence.findings import Finding
@@ -48,7 +49,7 @@ from gobelin.workbench.run.generator import Trained
 from gobelin.workbench.run.row_index import INDEX
 from gobelin.workbench.run.settings import recorded
 from gobelin.workbench.save import card, disclosure, rare_answers
-from gobelin.workbench.save.portable import Places, names_of, portable
+from gobelin.workbench.save.places import Places, names_of
 from gobelin.workbench.save.saved_run import (
     CARD,
     SAVED_RUN_FORMAT,

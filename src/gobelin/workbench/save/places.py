@@ -1,44 +1,19 @@
 """What a saved run may tell of the machine that it was made on: nothing.
 
-`portable` cuts every path in a tree of settings to its last name. `Places` knows the paths of a
-run, and finds them in a file that was written.
+`Places` knows the paths of a run, cuts them in what is written, and finds them in a file.
 
 What this cannot show: a path inside a longer text that is none of those places.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
+from gobelin.core.stored_settings import HOME, PATH, portable
 from gobelin.data.fields import Schema
-
-# A path that is absolute, starts at home or at a variable, or may leave the folder; a URL of no web
-# page. A name of the hub, OWNER/REPOSITORY, is none.
-PATH = re.compile(
-    r"\s*([/\\]+[^/\\\s]|~[\w.-]*([/\\]|$)|[$%][^/\\]*[/\\]|[a-z]:[^\s/\\]*[/\\]|\.{1,2}[/\\]"
-    r"|(?!https?:)[a-z][a-z0-9+.-]*://|file:)|(.*[/\\])?\.\.([/\\]|\s*$)",
-    re.IGNORECASE | re.DOTALL,
-)
-HOME = Path(os.path.expanduser("~"))  # "~" where this user has none
-
-
-def portable(tree: Any, names: Collection[str] = ()) -> Any:  # noqa: ANN401 - JSON is any
-    """A tree of settings in which every path is cut to its last name, and nothing is downloaded.
-
-    names: of columns, fields and classes, which are no paths whatever they look like."""
-    if isinstance(tree, Mapping):
-        cut = {key: portable(value, names) for key, value in tree.items()}
-        return cut | ({"local_only": True} if "local_only" in cut else {})
-    if isinstance(tree, list | tuple):
-        return [portable(value, names) for value in tree]
-    if isinstance(tree, str) and tree not in names and PATH.match(tree):
-        return _last_name(tree)
-    return tree
 
 
 def names_of(schema: Schema) -> set[str]:
@@ -91,10 +66,3 @@ def _paths(tree: object) -> Iterator[str]:
             yield from _paths(value)
     elif isinstance(tree, str) and PATH.match(tree):
         yield tree
-
-
-def _last_name(path: str) -> str:
-    """The last name of a path; '' where that is the name of this user's home."""
-    url = re.match(r"\s*[a-z][a-z0-9+.-]+:/", path, re.IGNORECASE)
-    name = PureWindowsPath(unquote(urlsplit(path.strip()).path) if url else path.strip()).name
-    return "" if name in ("..", HOME.name) or name.startswith("~") else name
