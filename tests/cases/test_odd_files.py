@@ -99,6 +99,8 @@ def test_the_dashes_of_a_table_in_markdown_are_no_row(
     caplog.clear()
     (tmp_path / "b.csv").write_text("\n".join(["width,label", "1,red", "--,---", "3,blue"]))
     assert read(tmp_path / "b.csv").values("width") == ["1", "--", "3"] and not caplog.text
+    (tmp_path / "c.csv").write_text("\n".join(["width,label", ",--", "3,blue"]))
+    assert read(tmp_path / "c.csv").values("label") == ["--", "blue"] and not caplog.text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import csv
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pyarrow as pa
@@ -156,7 +156,7 @@ def _table(
         if len(cells) > 1 and [cell.strip() for cell in cells] == header:
             headers.append(line)  # of a file that was joined from several
             continue
-        if not (count or rule) and len(cells) > 1 and _is_rule(cells):
+        if not (count or rule) and len(cells) > 1 and _is_rule(cells, header):
             rule = True
             continue
         count += 1
@@ -201,10 +201,12 @@ def _table(
     return pa.Table.from_batches(parts, schema), mistakes
 
 
-def _is_rule(cells: Sequence[str]) -> bool:
-    """Whether a line holds dashes alone, as below the header of a table in Markdown."""
-    there = [cell for cell in map(str.strip, cells) if cell]
-    return bool(there) and all(map(RULE.fullmatch, there))
+def _is_rule(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a line holds dashes alone, below each name, as below the header of a table in
+    Markdown. A row that lacks cells may say so with dashes."""
+    pairs = zip_longest(map(str.strip, cells), header, fillvalue="")
+    below = [cell for cell, name in pairs if cell or name not in ("", NAMELESS)]
+    return bool(below) and all(map(RULE.fullmatch, below))
 
 
 def _refuse_blanks(table: pa.Table, header: Sequence[str], path: Path) -> None:
