@@ -12,7 +12,7 @@ import pytest
 
 from gobelin.core import catalog, hub
 from gobelin.core.errors import GobelinError
-from gobelin.core.files import save_arrays, write_json
+from gobelin.core.files import in_saved_run, save_arrays, write_json
 from gobelin.core.machine import Runtime
 from gobelin.data.mesh.shape import shape_width
 from gobelin.embedding.encoders.volume import WIDTH
@@ -98,8 +98,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 def folder_of(tmp_path: Path, saved: bool) -> Path:
     folder = tmp_path / "run" / "encoders" / "field"
     folder.mkdir(parents=True)
-    for name in ("settings.json", *(["manifest.json"] if saved else [])):
-        write_json(tmp_path / "run" / name, {})
+    write_json(tmp_path / "run" / "settings.json", {})
+    listed = {"files": {"settings.json": {}}} if saved else {"files": ["an app of the web"]}
+    write_json((tmp_path / "run" if saved else tmp_path) / "manifest.json", listed)
+    write_json(tmp_path / "settings.json", {"theme": "dark"})
     return folder
 
 
@@ -132,3 +134,26 @@ def test_a_file_of_a_saved_run_downloads_nothing(
             load(folder, runtime)
         assert asked.pop() is saved, "a run of one's own may download what was asked for"
         assert not asked
+
+
+@pytest.mark.parametrize(
+    ("manifest", "saved"),
+    [
+        (b'{"files": {"settings.json": {}}}', True),
+        (b"{", True),  # damaged
+        (b"", True),
+        (b'{"files": {}}', False),
+        (b'{"name": "an app of the web"}', False),
+        (b"[]", False),
+        (b"3", False),
+        (b'{"files": null}', False),
+    ],
+)
+def test_a_manifest_of_another_program_makes_no_saved_run(
+    manifest: bytes, saved: bool, tmp_path: Path
+) -> None:
+    assert not in_saved_run(tmp_path / "encoders" / "field")
+    (tmp_path / "manifest.json").write_bytes(manifest)
+    assert not in_saved_run(tmp_path / "encoders" / "field")
+    write_json(tmp_path / "settings.json", {})
+    assert in_saved_run(tmp_path / "encoders" / "field") is saved

@@ -101,7 +101,7 @@ def test_nobody_can_fit_a_saved_run_again(tmp_path: Path) -> None:
     with pytest.raises(GobelinError, match=r"damaged .* Delete it and run the command again\.$"):
         weights.loaded(run / "words", {}, lambda: Wide(2))
     for name in ("manifest.json", "settings.json"):
-        write_json(run / name, {})
+        write_json(run / name, {"files": {"settings.json": {}}})
     with pytest.raises(GobelinError, match=r"Use another copy of the saved run, or save .* again"):
         weights.loaded(run / "words", {}, lambda: Wide(2))
     with pytest.raises(GobelinError, match=r"format 1, this version reads 2\. Use another copy"):

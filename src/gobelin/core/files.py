@@ -278,9 +278,18 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def in_saved_run(path: Path) -> bool:
-    """Whether a file or folder lies in a saved run."""
-    files = (MANIFEST, "settings.json")
-    return any(all(os.path.isfile(folder / name) for name in files) for folder in path.parents)
+    """Whether a file or folder lies in a saved run: one whose manifest lists settings.json, as each
+    does. Other programs have files of these names too. A damaged manifest is taken for one."""
+    for folder in path.parents:
+        if all(os.path.isfile(folder / name) for name in (MANIFEST, "settings.json")):
+            try:
+                if "settings.json" in read_json(folder / MANIFEST)["files"]:
+                    return True
+            except (OSError, ValueError):
+                return True
+            except (KeyError, TypeError):
+                continue
+    return False
 
 
 def made_anew(path: Path, command: str = "the command") -> str:
