@@ -109,6 +109,65 @@ def test_nothing_is_fetched_that_a_file_of_the_model_names(
     assert asked == []
 
 
+SHARDS = [
+    "../other/model.safetensors",
+    "/srv/model.safetensors",
+    "part/model.safetensors",
+    "..\\model.safetensors",
+    "c:model.safetensors",
+    "model.bin",
+    ".safetensors/",
+    "",
+    None,
+    3,
+    ["model.safetensors"],
+]
+
+
+@pytest.mark.parametrize("shard", SHARDS)
+@pytest.mark.parametrize("variant", ["", ".fp16"])
+def test_no_shard_lies_elsewhere(shard: object, variant: str, clip: Path, tmp_path: Path) -> None:
+    folder = copied(clip, tmp_path / "model")
+    name = f"model.safetensors.index{variant}.json"
+    (folder / name).write_text(json.dumps({"weight_map": {"a": "model.safetensors"}}))
+    assert place(folder).folder == folder
+    (folder / name).write_text(json.dumps({"weight_map": {"a": "model.safetensors", "b": shard}}))
+    refused(folder, "index.*json: has weights read from elsewhere, which is never done")
+
+
+@pytest.mark.parametrize("index", ["[]", "3", "{}", '{"weight_map": ["a"]}'])
+def test_an_index_that_is_none_is_refused(index: str, clip: Path, tmp_path: Path) -> None:
+    folder = copied(clip, tmp_path / "model")
+    (folder / "model.safetensors.index.json").write_text(index)
+    refused(folder, "has weights read from elsewhere")
+    (folder / "model.safetensors.index.json").write_text("{")
+    refused(folder, "index.json: is damaged")
+
+
+def test_a_model_in_shards_is_read_as_one_file(clip: Path, tmp_path: Path) -> None:
+    folder, whole = copied(clip, tmp_path / "model"), load_file(clip / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    where = {name: f"part-{k % 2}.safetensors" for k, name in enumerate(sorted(whole))}
+    for shard in set(where.values()):
+        save_file(
+            {n: whole[n] for n in whole if where[n] == shard}, folder / shard, {"format": "pt"}
+        )
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": where})
+    )
+    found, expected = (place(one).network()[0].state_dict() for one in (folder, clip))
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+@pytest.mark.parametrize("base", ["somebody/model", "../other", None])
+def test_an_adapter_is_refused(base: str | None, clip: Path, tmp_path: Path) -> None:
+    folder = copied(clip, tmp_path / "model")
+    said = {"peft_type": "LORA", "base_model_name_or_path": base}
+    (folder / "adapter_config.json").write_text(json.dumps(said))
+    refused(folder, "adapter_config.json: has weights read from elsewhere")
+
+
 def test_damage_is_said(clip: Path, tmp_path: Path) -> None:
     folder = copied(clip, tmp_path / "damaged")
     (folder / "config.json").write_text("{")

@@ -28,7 +28,7 @@ from gobelin.core.errors import GobelinError, MissingExtra, first_line
 from gobelin.core.files import file_hash, fingerprint, read_json
 from gobelin.core.parse import Unreadable
 from gobelin.networks.pipelines.calls import OPENING_ERRORS, no_bars, quiet
-from gobelin.networks.pipelines.folder import LOADED_SUFFIXES, asked_elsewhere
+from gobelin.networks.pipelines.folder import LOADED_SUFFIXES, asked_elsewhere, leads_elsewhere
 
 UNPACKED = 4  # numbers that a byte of weights may stand for: two of 4 bits, and tied ones
 # of a repository only these files are downloaded, except the second ones
@@ -96,18 +96,26 @@ class ModelSource:
                 " Use a model without it."
             )
         for path in sorted(folder.glob("*config*.json")):
-            try:
-                stored = read_json(path)
-            except Unreadable as error:
-                raise GobelinError(
-                    f"{self.where}: {path}: is damaged ({error.reason}). Copy or download it again."
-                ) from error
+            stored = self._json(path)
             if key := asked_elsewhere(stored):
                 raise GobelinError(
                     f"{self.where}: {path}: asks for code or a model from elsewhere ({key}), which"
                     " is never fetched nor run. Use a model without it."
                 )
+        if name := leads_elsewhere(folder, self._json):
+            raise GobelinError(
+                f"{self.where}: {folder / name}: has weights read from elsewhere, which is never"
+                " done. Use a model whose weights lie in its folder."
+            )
         return folder
+
+    def _json(self, path: Path) -> Any:  # noqa: ANN401 - JSON is any
+        try:
+            return read_json(path)
+        except Unreadable as error:
+            raise GobelinError(
+                f"{self.where}: {path}: is damaged ({error.reason}). Copy or download it again."
+            ) from error
 
     @cached_property
     def _found(self) -> tuple[Path, bool]:

@@ -396,6 +396,20 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / f"{UNET}.index.json").write_text('{"weight_map": {"a": "b.safetensors"}}'),
         "unet/ has no b.safetensors",
     ),
+    "shard elsewhere": (
+        lambda f: (f / f"{UNET}.index.json").write_text(
+            '{"weight_map": {"a": "../vae/diffusion_pytorch_model.safetensors"}}'
+        ),
+        "unet/.*index.json has weights read from elsewhere",
+    ),
+    "shard that is pickled": (
+        lambda f: (f / f"{UNET}.index.json").write_text('{"weight_map": {"a": "b.bin"}}'),
+        "unet/.*index.json has weights read from elsewhere",
+    ),
+    "adapter": (
+        lambda f: (f / "unet/adapter_config.json").write_text("{}"),
+        "unet/adapter_config.json has weights read from elsewhere",
+    ),
     "code": (lambda f: (f / "unet/network.py").write_text(""), "brings its own code"),
     "class": (
         lambda f: write_json(f / "model_index.json", _class_name=["mine", "Mine"]),

@@ -8,7 +8,8 @@ What this cannot show: that the weights are good, or whose they are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ ELSEWHERE = (
 )
 # keys whose values, with a / in them, are repositories of code or of a model
 REPOSITORIES = ("attn_implementation", "experts_implementation", "backbone")
+ADAPTER = "adapter_config.json"  # of the library peft, which reads it wherever it lies
+SHARD = re.compile(r"[^/\\:\0]+\.safetensors")
 SAVE_SAFELY = "Use a pipeline that was saved with safe_serialization=True."
 
 
@@ -101,6 +104,21 @@ def asked_elsewhere(stored: Any) -> str:  # noqa: ANN401 - JSON is any
     return asked_elsewhere(list(stored.values()))
 
 
+def leads_elsewhere(folder: Path, read: Callable[[Path], Any] = read_json) -> str:
+    """The name of a file in the folder of a network by which weights of another place would be
+    read: an adapter, which names its base, or an index with a shard that is no safetensors file of
+    this folder. '' for none. read: reads JSON, and raises what it likes."""
+    if (folder / ADAPTER).exists():
+        return ADAPTER
+    for path in sorted(folder.glob("*.safetensors.index*.json")):
+        stored = read(path)
+        shards = stored.get("weight_map") if isinstance(stored, dict) else None
+        names = list(shards.values()) if isinstance(shards, dict) else [shards]
+        if not all(isinstance(name, str) and SHARD.fullmatch(name) for name in names):
+            return path.name
+    return ""
+
+
 def components(index: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """{name: (library, class)} of the components that a model_index.json has."""
     pairs = {
@@ -138,12 +156,15 @@ def _check_component(
         raise GobelinError(
             f"{where}: is incomplete, {name}/config.json is missing. Copy or download it again."
         )
+    if file := leads_elsewhere(part, _json):
+        raise GobelinError(
+            f"{where}: {name}/{file} has weights read from elsewhere, which is never done. Use a"
+            " pipeline whose weights lie in its folders."
+        )
     shards = {
-        s
-        for i in part.glob("*.safetensors.index.json")
-        for s in _json(i).get("weight_map", {}).values()
+        s for i in part.glob("*.safetensors.index.json") for s in _json(i)["weight_map"].values()
     }
-    missing = sorted(str(s) for s in shards if not (part / str(s)).is_file())
+    missing = sorted(s for s in shards if not (part / s).is_file())
     if missing or not any(part.glob("*.safetensors")):
         lacks = missing[0] if missing else "weights (*.safetensors)"
         raise GobelinError(
