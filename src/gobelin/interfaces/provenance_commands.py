@@ -116,7 +116,13 @@ def lineage_command(run: Path, name: str, as_json: bool) -> None:
 
 @click.command("forget")
 @run_argument
-@click.option("--group", required=True, metavar="NAME", help="Group to forget, or id of a row.")
+@click.option(
+    "--group",
+    required=True,
+    metavar="NAME",
+    help="Group to forget, or id of a row where there is no group column. A row without a group"
+    " is 'row ID'.",
+)
 @click.option(
     "--data",
     type=FILE,

@@ -61,11 +61,12 @@ def forget(
 ) -> list[Finding]:
     """Take a group out of a run, and fit again what rests on it.
 
-    group: its name; without a group column the id of a row. data: the data without the group; None
-    = where they were. Findings: how many rows were forgotten, what was made again, what stayed.
-    Raises GobelinError for a group that the run doesn't know, and for data that still hold it or
-    lack another one, and where the run folder holds files of the user. A command that was killed is
-    simply run again, and goes on where it stopped.
+    group: its name; without a group column the id of a row; 'row ID' for a row whose group is
+    missing. data: the data without the group; None = where they were. Findings: how many rows were
+    forgotten, what was made again, what stayed. Raises GobelinError for a group that the run
+    doesn't know, and for data that still hold it or lack another one, and where the run folder
+    holds files of the user. A command that was killed is simply run again, and goes on where it
+    stopped.
     """
     chain = opened(run, progress, None)
     folder, before = chain.folder, _record_of(chain.folder)

@@ -197,6 +197,54 @@ def test_a_source_keeps_its_manifest(signer: Signer, trust: str, tmp_path: Path)
     assert [one["title"] for one in active["ingredients"]] == ["ab12", "cd34"]
 
 
+def boxes(manifest: bytes) -> list[bytes]:
+    """The statements in a store, in the order in which they were added: its own is the last."""
+    at, found = 8 + struct.unpack_from(">I", manifest, 8)[0], []
+    while at < len(manifest):
+        length = struct.unpack_from(">I", manifest, at)[0]
+        found.append(manifest[at : at + length])
+        at += length
+    return found
+
+
+def test_a_changed_statement_of_a_source_is_found(
+    signer: Signer, trust: str, tmp_path: Path
+) -> None:
+    """As deep as it lies: its text, its signature, one bit of it, all of it, or another's."""
+    other = Signer(*chain(name="Somebody").write(tmp_path))
+    deep = other.png(pixels(3), {"generator": "deepest"})
+    source = signer.png(pixels(4), {"generator": "between"}, sources=[deep])
+    parts = chunks(signer.png(pixels(), LINEAGE, sources=[source]))
+    at = [name for name, _ in parts].index(b"caBX")
+    store = parts[at][1]
+
+    def said(changed: bytes) -> c2pa.Manifest | None:
+        changed = struct.pack(">I", len(changed)) + changed[4:]
+        return c2pa.read(png([*parts[:at], (b"caBX", changed), *parts[at + 1 :]]), trust)
+
+    whole = said(store)
+    assert whole is not None and whole.untouched and whole.trusted
+    for old, new in ((b"deepest", b"dearest"), (b"between", b"betweem")):
+        found = said(store.replace(old, new))
+        assert found is not None and not found.untouched, old
+        assert "ingredient.manifest.mismatch" in found.reason
+    statements, rng = boxes(store), np.random.default_rng(0)
+    assert len(statements) == 3 and b"".join(statements) in store
+    stranger = boxes(dict(chunks(other.png(pixels(5), {"generator": "strange"})))[b"caBX"])
+    for statement in statements[:-1]:
+        signature = statement.index(b"cpadY") - 70  # within the signature box, before its padding
+        spoilt = bytearray(statement)
+        spoilt[signature] ^= 1
+        for one in (bytes(spoilt), b"", stranger[0]):
+            found = said(store.replace(statement, one))
+            assert found is None or not found.untouched
+    for place in rng.integers(store.index(statements[0]), store.index(statements[-1]), 60):
+        flipped = bytearray(store)
+        flipped[place] ^= 1 << rng.integers(8)
+        found = said(bytes(flipped))
+        assert found is None or not found.untouched or found == whole
+
+
 def test_who_signed_counts_only_with_trust(place: Path, signer: Signer, tmp_path: Path) -> None:
     signed, stranger = signer.png(pixels(), LINEAGE), chain(name="A laboratory")
     theirs = Signer(*stranger.write(tmp_path)).png(pixels(), LINEAGE)

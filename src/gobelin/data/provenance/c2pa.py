@@ -172,8 +172,10 @@ def read(data: bytes, trust: str = "") -> Manifest | None:
         if str(error).startswith("Remote"):
             return None  # it lies elsewhere, and is not fetched
         return Manifest(False, False, "", "", is_marked(data), {}, "its manifest is damaged")
-    failures = [f["code"] for f in told.get("activeManifest", {}).get("failure", ())]
-    broken = [code for code in failures if not code.startswith(CREDENTIAL)]
+    failures = _codes(told.get("activeManifest", {}))
+    sources = [d.get("validationDeltas", {}) for d in told.get("ingredientDeltas") or ()]
+    later = [code for source in sources for code in _codes(source)]  # since they were signed for
+    broken = [code for code in [*failures, *later] if not code.startswith(CREDENTIAL)]
     expired = f"{CREDENTIAL}expired" in failures
     unfit = [code for code in failures if code == f"{CREDENTIAL}invalid"]
     signature = active.get("signature_info") or {}
@@ -188,6 +190,11 @@ def read(data: bytes, trust: str = "") -> Manifest | None:
         reason=", ".join(dict.fromkeys(broken or unfit or failures)),
         expired=expired,
     )
+
+
+def _codes(results: Mapping[str, Any]) -> list[str]:
+    """The codes of what failed."""
+    return [failure["code"] for failure in results.get("failure", ())]
 
 
 def _lineage(active: Mapping[str, Any]) -> dict[str, Any]:
