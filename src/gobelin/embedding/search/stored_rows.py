@@ -116,20 +116,35 @@ class StoredRows:
                 raise ValueError("it is of other fields")
             return Description(fields, scale, str(values["root"]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise GobelinError(
-                f"{self.folder}: is damaged ({DESCRIPTION}: {why_damaged(error)})."
-                f" {made_anew(self.folder, 'gobelin search')}"
-            ) from error
+            raise self.damaged(f"{DESCRIPTION}: {why_damaged(error)}") from error
+
+    def damaged(self, why: str) -> GobelinError:
+        return GobelinError(
+            f"{self.folder}: is damaged ({why}). {made_anew(self.folder, 'gobelin search')}"
+        )
 
     @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """`vectors` and `present`. Raises GobelinError where they are not of the same rows."""
+        stored = mapped_arrays(self.folder / VECTORS)
+        vectors, present = stored.get(FIELDS), stored.get(PRESENT)
+        if vectors is None or present is None or vectors.ndim != 3:
+            raise self.damaged(f"{VECTORS}: it holds other arrays than were written")
+        if (vectors.dtype, present.dtype) != (np.float32, np.uint8):
+            raise self.damaged(f"{VECTORS}: it holds numbers of another kind")
+        if vectors.shape[:2] != present.shape or len(vectors) != len(self.columns):
+            raise self.damaged(f"{VECTORS}: it is of other rows than {COLUMNS}")
+        return vectors, present.astype(bool)
+
+    @property
     def vectors(self) -> np.ndarray:
         """float32 [N, F, D], memory-mapped: of each field, zero where it is missing."""
-        return mapped_arrays(self.folder / VECTORS)[FIELDS]
+        return self._arrays[0]
 
-    @cached_property
+    @property
     def present(self) -> np.ndarray:
         """bool [N, F]: which fields have a vector."""
-        return mapped_arrays(self.folder / VECTORS)[PRESENT].astype(bool)
+        return self._arrays[1]
 
     @cached_property
     def columns(self) -> pa.Table:
@@ -171,6 +186,9 @@ class ChangedRows:
     def description(self) -> Description:
         return self.fitted.description
 
+    def damaged(self, why: str) -> GobelinError:
+        return self.fitted.damaged(why)
+
     def __len__(self) -> int:
         return len(self.kept) + len(self.added)
 
@@ -194,7 +212,10 @@ Compared = StoredRows | ChangedRows  # rows that search can compare
 
 
 def cosines(rows: Compared, queries: np.ndarray) -> np.ndarray:
-    """float32 [N, F, m], of each row's fields with m queries, float32 [m, D], of unit length."""
+    """float32 [N, F, m], of each row's fields with m queries, float32 [m, D], of unit length.
+    Raises GobelinError where the rows are not of the queries' space."""
+    if rows.width != queries.shape[1]:
+        raise rows.damaged(f"{VECTORS}: it has vectors of another length")
     count, turned = len(rows.description.fields), np.ascontiguousarray(queries.T, np.float32)
     out, start = np.zeros((len(rows), count, len(queries)), np.float32), 0
     for block in rows.blocks():
@@ -202,6 +223,8 @@ def cosines(rows: Compared, queries: np.ndarray) -> np.ndarray:
         product = block.reshape(-1, rows.width) @ turned
         out[start : start + len(block)] = product.reshape(len(block), count, len(queries))
         start += len(block)
+    if not np.isfinite(out).all():
+        raise rows.damaged(f"{VECTORS}: a vector in it has no length")
     return out
 
 
