@@ -7,6 +7,7 @@ wrong each.
 from __future__ import annotations
 
 import base64
+import io
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,18 +15,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from signing import DAY, NOW, hashes, pixels, serialization, x509
+from signing import c2pa as library
 
 from gobelin.core.errors import GobelinError
 from gobelin.data.provenance import keys
 from gobelin.data.provenance.c2pa import Signer, read
+from gobelin.data.provenance.marks import SOURCE_TYPES_URL
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa  # isort: skip
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # isort: skip
 
 USES = (
     *("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"),
     *("encipher_only", "decipher_only"),
 )
+MANIFEST = {
+    "claim_generator_info": [{"name": "a test"}],
+    "assertions": [
+        {
+            "label": "c2pa.actions.v2",
+            "data": {
+                "actions": [
+                    {
+                        "action": "c2pa.created",
+                        "digitalSourceType": f"{SOURCE_TYPES_URL}algorithmicMedia",
+                    }
+                ]
+            },
+        }
+    ],
+}
 PEM = serialization.Encoding.PEM
 STRANGE, SERVER = x509.ObjectIdentifier("1.2.3.4.5"), x509.oid.ExtendedKeyUsageOID.SERVER_AUTH
 
@@ -45,9 +65,12 @@ def certificate(
     length: int | None = None,
     signs: bool | None = None,
     more: Sequence[tuple[Any, bool]] = (),
+    digest: Any = None,
+    salt: int | None = None,
 ) -> Any:
     """authority: None = the extension is left out. signs: whether it may sign certificates; None =
-    as it is an authority. more: extensions, each with whether it is critical."""
+    as it is an authority. more: extensions, each with whether it is critical. salt: bytes of the
+    salt of RSA-PSS; None signs otherwise."""
     signs = bool(authority) if signs is None else signs
     usage = x509.KeyUsage(
         digital_signature=not authority,
@@ -71,17 +94,25 @@ def certificate(
         built = built.add_extension(x509.ExtendedKeyUsage(purpose), False)
     for extension, critical in more:
         built = built.add_extension(extension, critical)
-    return built.sign(by, hashes.SHA256())
+    digest = digest or hashes.SHA256()
+    if salt is None:
+        return built.sign(by, digest)
+    return built.sign(by, digest, rsa_padding=padding.PSS(padding.MGF1(digest), salt))
 
 
-def made(folder: Path, root: dict[str, Any], middle: dict[str, Any]) -> tuple[Path, Path, Path]:
+def made(
+    folder: Path,
+    root: dict[str, Any],
+    middle: dict[str, Any],
+    last: dict[str, Any] | None = None,
+) -> tuple[Path, Path, Path]:
     """(key, chain, root): a root, an issuer between, and the certificate of a signer."""
     top, between, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     middle = dict(middle)
     between = middle.pop("key", between)
     first = certificate("Root", top, "Root", top, **root)
     second = certificate("Middle", between, "Root", top, **middle)
-    leaf = certificate("Signer", own, "Middle", between, False)
+    leaf = certificate("Signer", own, "Middle", between, False, **(last or {}))
     texts = {
         "key.pem": own.private_bytes(
             PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -105,6 +136,7 @@ AUTHORITY = {"authority": True}
 SPOILT = {
     "another signer": (AUTHORITY, {"authority": False}, "not that of an authority"),
     "without constraints": (AUTHORITY, {"authority": None}, "not that of an authority"),
+    "a root without constraints": ({"authority": None}, AUTHORITY, "not that of an authority"),
     "too far down": (AUTHORITY | {"length": 0}, AUTHORITY, "may have 0 other issuers"),
     "use of its key": (AUTHORITY, AUTHORITY | {"signs": False}, "by its key usage"),
     "limits of names": (
@@ -189,3 +221,49 @@ def test_a_chain_of_authorities_signs(length: int | None, tmp_path: Path) -> Non
     assert accepted_by_openssl(chain, anchor) is not False
     found = read(Signer(key, chain).png(pixels(), {}), keys.trusted(anchor))
     assert found is not None and found.untouched and found.trusted
+
+
+CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+SIGNATURES = {
+    **{
+        f"{curve.name}, {digest.name}": (curve, {"digest": digest()})
+        for curve in CURVES
+        for digest in (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+    },
+    **{
+        f"rsa, {digest.name}, salt {salt}": (None, {"digest": digest(), "salt": salt})
+        for digest in (hashes.SHA256, hashes.SHA512)
+        for salt in (None, 0, 32, 64, 190)
+    },
+}
+
+
+@pytest.mark.parametrize("what", SIGNATURES)
+def test_who_trusts_the_root_can_verify_what_is_signed(what: str, tmp_path: Path) -> None:
+    """Or the chain is refused before the work: C2PA does not verify each signature that OpenSSL
+    does."""
+    curve, last = SIGNATURES[what]
+    between = ec.generate_private_key(curve()) if curve else rsa.generate_private_key(65537, 2048)
+    key, chain, anchor = made(tmp_path, AUTHORITY, AUTHORITY | {"key": between}, last)
+    assert accepted_by_openssl(chain, anchor) is not False
+    try:
+        signer = Signer(key, chain)
+    except GobelinError as error:
+        assert "who trusts its last certificate could not verify the images" in str(error)
+        assert "\n" not in str(error)
+        said = read(unchecked(key, chain), keys.trusted(anchor))
+        assert said is None or not said.trusted
+    else:
+        found = read(signer.png(pixels(), {}), keys.trusted(anchor))
+        assert found is not None and found.untouched and found.trusted
+
+
+def unchecked(key: Path, chain: Path) -> bytes:
+    """An image that the library signs without a question."""
+    known = library.C2paSignerInfo(b"es256", chain.read_bytes(), key.read_bytes(), None)
+    with library.Signer.from_info(known) as signer, library.Builder(MANIFEST) as builder:
+        source, signed = io.BytesIO(), io.BytesIO()
+        Image.fromarray(pixels()).save(source, "PNG")
+        source.seek(0)
+        builder.sign(signer, "image/png", source, signed)
+    return signed.getvalue()

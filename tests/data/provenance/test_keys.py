@@ -42,8 +42,25 @@ def test_a_folder_with_keys_is_never_written_over(tmp_path: Path) -> None:
     with pytest.raises(GobelinError, match="is not empty. Choose another folder."):
         new_keys(tmp_path)
     assert (tmp_path / keys.KEY).read_bytes() == before
-    with pytest.raises(GobelinError, match="--name '': 1 to 64 letters"):
+    with pytest.raises(GobelinError, match="--name '': 1 to 64 bytes"):
         new_keys(tmp_path / "new", "")
+
+
+LETTERS = {"a": 64, "é": 32, "я": 32, "東": 21, "😀": 16}  # of which 64 bytes hold so many
+
+
+@pytest.mark.parametrize("letter", LETTERS)
+def test_a_name_of_any_script_is_signed_with_or_refused(letter: str, tmp_path: Path) -> None:
+    most = letter * LETTERS[letter]
+    made = new_keys(tmp_path / "most", f" {most} ")
+    signed = Signer(made["key"], made["chain"]).png(pixels(), {})
+    assert c2pa.read(signed, keys.trusted(made["authority"])).signer == most
+    for name in (most + letter, letter * 65):
+        with pytest.raises(GobelinError, match="1 to 64 bytes of UTF-8 were expected, found"):
+            new_keys(tmp_path / "more", name)
+    with pytest.raises(GobelinError, match="is not Unicode. Give another name"):
+        new_keys(tmp_path / "more", letter + "\udcfc")
+    assert not (tmp_path / "more").exists()
 
 
 def test_a_link_to_nothing_gets_no_key(tmp_path: Path) -> None:

@@ -56,11 +56,18 @@ class Signer:
     def __post_init__(self) -> None:
         """Sign a pixel and read it back: whatever C2PA refuses is known before the work."""
         try:
-            trial = read(self.png(np.zeros((1, 1, 3), np.uint8), {}))
+            pixel = self.png(np.zeros((1, 1, 3), np.uint8), {})
+            trial = read(pixel, self._credentials.authority)
         except _errors() as error:
             raise self._refused(str(error)) from error
         if trial is None or not trial.untouched or trial.expired:
             raise self._refused(trial.reason if trial else "no manifest was written")
+        if not trial.trusted:
+            raise GobelinError(
+                f"--chain {self.chain}: who trusts its last certificate could not verify the images"
+                f" ({trial.reason}). Give a chain of authorities whose signatures C2PA verifies."
+                f" {NEW_KEYS}"
+            )
 
     def _refused(self, reason: str) -> GobelinError:
         return GobelinError(

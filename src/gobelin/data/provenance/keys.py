@@ -22,6 +22,7 @@ KEY, CHAIN, AUTHORITY = "key.pem", "chain.pem", "authority.pem"
 PASSWORD = "GOBELIN_KEY_PASSWORD"  # noqa: S105 - the name of a variable of the environment
 YEARS = 10  # of a development chain: no timestamp is fetched, so images outlive no certificate
 MOST_BYTES = 1_000_000  # of a file with a key or certificates
+MOST_NAME = 64  # bytes of a name in a certificate, as cryptography counts them
 CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
 # critical extensions of an issuer that are checked, or that forbid nothing here
 KNOWN_CONDITIONS = (
@@ -41,6 +42,7 @@ class Credentials:
 
     key: bytes
     chain: bytes
+    authority: str  # PEM of the last certificate of the chain
     algorithm: str  # in the words of C2PA: es256, ps256, ed25519 ...
     certificate: str  # the first 16 letters of the SHA-256 of the key's certificate
 
@@ -52,13 +54,26 @@ def development(name: str) -> dict[str, bytes]:
     every signed image shows.
     """
     x509, _, ec = _library()
-    if not name.strip() or len(name) > 64:
-        raise GobelinError(f"--name {name!r}: 1 to 64 letters were expected. Give another name.")
+    name = name.strip()
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise GobelinError(f"--name {name!r}: is not Unicode. Give another name.") from error
+    if not 0 < size <= MOST_NAME:
+        raise GobelinError(
+            f"--name {name!r}: 1 to {MOST_NAME} bytes of UTF-8 were expected, found {size}."
+            " Give another name."
+        )
     authority, own = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    names = [_name(x509, f"{name} authority"[:64]), _name(x509, name)]
+    names = [_name(x509, _cut(f"{name} authority")), _name(x509, name)]
     root = _certificate(authority, names[0], authority, names[0])
     leaf = _certificate(own, names[1], authority, names[0])
     return {KEY: _pkcs8(own), CHAIN: _pem(leaf) + _pem(root), AUTHORITY: _pem(root)}
+
+
+def _cut(text: str) -> str:
+    """As many whole letters of a text as a name in a certificate holds."""
+    return text.encode()[:MOST_NAME].decode(errors="ignore")
 
 
 def _name(x509: Any, text: str) -> Any:  # noqa: ANN401 - of a library that is imported late
@@ -153,6 +168,7 @@ def credentials(key: Path, chain: Path, password: str = "") -> Credentials:
     return Credentials(
         _pkcs8(own),
         b"".join(map(_pem, ordered)),
+        _pem(ordered[-1]).decode(),
         _algorithm(own, key),
         leaf.fingerprint(hashes.SHA256()).hex()[:16],
     )
@@ -264,9 +280,7 @@ def _no_issuer(certificate: Any, below: int) -> str:  # noqa: ANN401
     if purposes and not {oid.ANY_EXTENDED_KEY_USAGE, oid.EMAIL_PROTECTION} & set(purposes):
         return "may issue none for emailProtection, by its extended key usage"
     basic = values.get(x509.BasicConstraints)
-    if basic is None:  # some old roots have none
-        return "" if _issued_itself(certificate) else "is not that of an authority"
-    if not basic.ca:
+    if basic is None or not basic.ca:
         return "is not that of an authority"
     if basic.path_length is not None and below > basic.path_length:
         return f"may have {basic.path_length} other issuers below it, has {below}"
